@@ -1,0 +1,186 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let common: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+    .treatWarning("DeprecatedDeclaration", as: .warning),
+]
+
+let staticExecutable: [LinkerSetting] = [.unsafeFlags(["-static-executable"])]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let grpcCore = Target.Dependency.product(name: "GRPCCore", package: "grpc-swift-2")
+let grpcInProcess = Target.Dependency.product(name: "GRPCInProcessTransport", package: "grpc-swift-2")
+let grpcPosix = Target.Dependency.product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
+let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+func module(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: common)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: common)
+}
+
+// Arrows point down only; scripts/check-direction refuses any other edge.
+let base: [Target] = [
+    .target(
+        name: "CCovey",
+        cSettings: [.define("_GNU_SOURCE"), .enableWarning("all"), .treatAllWarnings(as: .error)]
+    ),
+    .systemLibrary(
+        name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]
+    ),
+    module("CoveyModel", []),
+    module("CoveySystem", ["CCovey", "CoveyModel"]),
+]
+
+let contracts: [Target] = [
+    module("CoveyGuestProtocol", ["CoveyModel"]),
+    module("CoveyGuardProtocol", ["CoveyModel"]),
+    module("CoveyStore", ["CoveyModel"]),
+    module("CoveyVMM", ["CoveyModel", "CoveySystem"]),
+    module("CoveyImages", ["CoveyModel", "CoveySystem"]),
+]
+
+let adapters: [Target] = [
+    module("CoveySQLiteStore", ["CoveyStore", "CoveyModel", grdb]),
+    module("CoveyQEMU", ["CoveyVMM", "CoveyModel", "CoveySystem", "CCovey"]),
+    module(
+        "CoveyDisks",
+        ["CoveyImages", "CoveyModel", "CoveySystem", "CCovey", "CArchive", subprocess, crypto]),
+    module("CoveyGuestChannel", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
+    module("CoveyGuardClient", ["CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem"]),
+]
+
+let behaviour: [Target] = [
+    module(
+        "CoveyNode",
+        [
+            "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem", logging,
+        ]),
+    module("CoveyGuard", ["CoveyGuardProtocol", "CoveyModel", "CoveySystem", "CCovey"]),
+    module("CoveyGuest", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem", "CCovey"]),
+]
+
+let surfaces: [Target] = [
+    module(
+        "CoveyAPI", ["CoveyModel", grpcCore, grpcProtobuf, protobuf],
+        resources: [.embedInCode("Generated/covey.binpb")]),
+    module("CoveyConfiguration", ["CoveyModel", "CoveySystem", configuration, yams]),
+    module("CoveyClient", ["CoveyAPI", "CoveyModel", grpcCore, grpcPosix]),
+    module("CoveyCLI", ["CoveyClient", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser]),
+    module(
+        "CoveyServer",
+        [
+            "CoveyAPI", "CoveyStore", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf, nioCore,
+            nioPosix, logging,
+        ]),
+]
+
+let assembly: [Target] = [
+    module(
+        "CoveyDaemon",
+        [
+            "CoveyServer", "CoveyNode", "CoveyConfiguration", "CoveyStore", "CoveySQLiteStore", "CoveyVMM", "CoveyQEMU",
+            "CoveyImages", "CoveyDisks", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyGuardClient", "CoveyModel",
+            "CoveySystem", argumentParser, logging, serviceLifecycle,
+        ])
+]
+
+let executables: [Target] = [
+    .executableTarget(
+        name: "covey", dependencies: ["CoveyCLI", "CoveyDaemon", argumentParser], swiftSettings: common),
+    .executableTarget(
+        name: "covey-guard", dependencies: ["CoveyGuard"], swiftSettings: common, linkerSettings: staticExecutable),
+    .executableTarget(
+        name: "covey-guest", dependencies: ["CoveyGuest"], swiftSettings: common, linkerSettings: staticExecutable),
+]
+
+let beside: [Target] = [
+    module("CoveyTesting", ["CoveyStore", "CoveyVMM", "CoveyImages", "CoveyModel", "CoveySystem"]),
+    tests("CoveyModelTests", ["CoveyModel"]),
+    tests("CoveySystemTests", ["CoveySystem", "CoveyModel"]),
+    tests("CoveyStoreTests", ["CoveyStore", "CoveyTesting", "CoveyModel"]),
+    tests("CoveySQLiteStoreTests", ["CoveySQLiteStore", "CoveyStore", "CoveyTesting", "CoveyModel", grdb]),
+    tests(
+        "CoveyGuestTests",
+        ["CoveyGuest", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyModel", "CoveySystem", "CoveyTesting"]),
+    tests(
+        "CoveyGuardTests",
+        [
+            "CoveyGuard", "CoveyGuardClient", "CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem",
+            "CoveyTesting", "covey-guard",
+        ]),
+    tests("CoveyQEMUTests", ["CoveyQEMU", "CoveyVMM", "CoveyModel", "CoveySystem", "CoveyTesting"]),
+    tests("CoveyDisksTests", ["CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive"]),
+    tests(
+        "CoveyNodeTests",
+        ["CoveyNode", "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveyTesting"]),
+    tests(
+        "CoveyServerTests",
+        ["CoveyServer", "CoveyClient", "CoveyAPI", "CoveyStore", "CoveyModel", "CoveyTesting", grpcCore]),
+    tests("CoveyCLITests", ["CoveyCLI", "CoveyClient", "CoveyConfiguration", "CoveyModel", argumentParser]),
+    // Real machines, root and the three programs: what a user does, end to end.
+    tests(
+        "CoveyMachineTests",
+        ["CoveyTesting", "CoveyModel", "CoveySystem", subprocess, "covey", "covey-guard", "covey-guest"]),
+]
+
+var targets = base + contracts + adapters + behaviour + surfaces + assembly + executables + beside
+
+// COVEY_ONLY=A,B builds the named targets and what they stand on: most of the code builds in seconds
+// without the heavy packages.
+if let only = Context.environment["COVEY_ONLY"] {
+    var wanted = Set(only.split(separator: ",").map(String.init))
+    var before = 0
+    while wanted.count > before {
+        before = wanted.count
+        for target in targets where wanted.contains(target.name) {
+            for case .byNameItem(let name, _) in target.dependencies { wanted.insert(name) }
+        }
+    }
+    targets.removeAll { !wanted.contains($0.name) }
+}
+
+let usesPackages = targets.contains { target in
+    target.dependencies.contains { if case .productItem = $0 { true } else { false } }
+}
+let programs = ["covey", "covey-guard", "covey-guest"].filter { name in targets.contains { $0.name == name } }
+
+let package = Package(
+    name: "covey",
+    products: programs.map { .executable(name: $0, targets: [$0]) },
+    dependencies: !usesPackages
+        ? []
+        : [
+            .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+            .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+            .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+            .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+            .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+            .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+            .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+            .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+            .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+            .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+            .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+            .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+            .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+        ],
+    targets: targets
+)

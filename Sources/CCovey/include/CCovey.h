@@ -1,0 +1,7 @@
+// What Swift's Glibc module leaves out, one header a concern.
+#ifndef CCOVEY_H
+#define CCOVEY_H
+
+#include "covey_descriptors.h"
+
+#endif

@@ -1,0 +1,136 @@
+package import CoveyModel
+
+/// Progress of a long step: how much is done, of how much where known, and in what.
+package typealias ProgressHandler =
+    @Sendable (_ stage: String, _ done: Int64?, _ total: Int64?, _ unit: String?) -> Void
+
+/// An image that lies on this node.
+package struct StoredImage: Hashable, Codable, Sendable {
+    /// `sha256:` and the digest of the ext4 file.
+    package var digest: String
+    /// The ext4 file.
+    package var path: String
+    /// The file system's size.
+    package var size: ByteCount
+    /// Bytes that the file takes on disk.
+    package var allocated: ByteCount
+    /// What it says of its programs.
+    package var configuration: ImageConfiguration
+
+    /// Makes a stored image.
+    package init(
+        digest: String, path: String, size: ByteCount, allocated: ByteCount, configuration: ImageConfiguration
+    ) {
+        self.digest = digest
+        self.path = path
+        self.size = size
+        self.allocated = allocated
+        self.configuration = configuration
+    }
+}
+
+/// Makes images and keeps them by content. Publication is atomic: a killed build leaves only what
+/// ``sweep(keeping:)`` removes.
+package protocol ImageLibrary: Sendable {
+    /// Makes an image, or returns the one that is there under this id.
+    func build(_ id: ImageID, from source: ImageSpec.Source, progress: @escaping ProgressHandler) async throws
+        -> StoredImage
+
+    /// The image under an id. Errors: ``ErrorCode/notFound``, ``ErrorCode/corrupt``.
+    func image(_ id: ImageID) async throws -> StoredImage
+
+    /// Removes an image; idempotent.
+    func remove(_ id: ImageID) async throws
+
+    /// Removes half-made files, and finished ones of no id in `keeping`. Returns what it removed.
+    func sweep(keeping: Set<ImageID>) async throws -> [String]
+}
+
+/// The files of a kernel.
+package struct StoredKernel: Hashable, Codable, Sendable {
+    /// What `uname -r` prints.
+    package var release: String
+    /// `sha256:` and the digest of the ELF file.
+    package var digest: String
+    /// How the kernel was packed: `lz4`, `gzip`, `xz`, `zstd`, `none`.
+    package var payload: String
+    /// Modules in its tree.
+    package var modules: Int
+    /// The uncompressed ELF kernel.
+    package var elf: String
+    /// The initramfs with the guest agent and the modules that reach the root disk.
+    package var initramfs: String
+    /// The read-only ext4 tools disk with the module tree.
+    package var tools: String
+    /// Bytes that all take on disk.
+    package var allocated: ByteCount
+
+    /// Makes a stored kernel.
+    package init(
+        release: String, digest: String, payload: String, modules: Int, elf: String, initramfs: String, tools: String,
+        allocated: ByteCount
+    ) {
+        self.release = release
+        self.digest = digest
+        self.payload = payload
+        self.modules = modules
+        self.elf = elf
+        self.initramfs = initramfs
+        self.tools = tools
+        self.allocated = allocated
+    }
+}
+
+/// What a kernel is made from.
+package enum KernelSource: Hashable, Sendable {
+    /// Debian's cloud kernel, fetched by apt.
+    case debian
+    /// A file: a .deb, a bzImage or an ELF; with a module tree where given.
+    case file(path: String, modules: String?)
+}
+
+/// Imports kernels and keeps them. Publication is atomic.
+package protocol KernelLibrary: Sendable {
+    /// Imports a kernel, or returns the one that is there under this id.
+    func importKernel(_ id: KernelID, from source: KernelSource, progress: @escaping ProgressHandler) async throws
+        -> StoredKernel
+
+    /// The kernel under an id; initramfs and tools disk are made anew where the guest agent has changed.
+    /// Errors: ``ErrorCode/notFound``, ``ErrorCode/corrupt``.
+    func kernel(_ id: KernelID) async throws -> StoredKernel
+
+    /// Removes a kernel; idempotent.
+    func remove(_ id: KernelID) async throws
+
+    /// Removes half-made files, and finished ones of no id in `keeping`. Returns what it removed.
+    func sweep(keeping: Set<KernelID>) async throws -> [String]
+}
+
+/// A machine's own disk over an image.
+package struct RootDisk: Hashable, Codable, Sendable {
+    /// How the bytes lie in the file.
+    package enum Format: String, Codable, Sendable { case raw, qcow2 }
+
+    /// The file.
+    package var path: String
+    /// How the bytes lie in it.
+    package var format: Format
+    /// The raw file that a qcow2 overlay stands on.
+    package var backing: String?
+
+    /// Makes a root disk.
+    package init(path: String, format: Format, backing: String? = nil) {
+        self.path = path
+        self.format = format
+        self.backing = backing
+    }
+}
+
+/// Copy-on-write disks over an image.
+package protocol RootDiskStore: Sendable {
+    /// Makes a disk at `path` over an image, at least as large as the image; or returns the one that is there.
+    func create(at path: String, over image: StoredImage, size: ByteCount?) async throws -> RootDisk
+
+    /// Removes a disk; idempotent.
+    func remove(at path: String) async throws
+}
