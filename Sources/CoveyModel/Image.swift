@@ -1,7 +1,7 @@
 /// A CPU architecture, as `uname -m` writes it.
 package enum Architecture: String, Codable, Sendable, CaseIterable {
-    case x86_64
-    case aarch64
+    case amd64 = "x86_64"
+    case arm64 = "aarch64"
 }
 
 /// A read-only root file system with its configuration, content-addressed.
@@ -37,7 +37,7 @@ package struct ImageSpec: Hashable, Codable, Sendable {
     package var architecture: Architecture
 
     /// Makes a spec.
-    package init(source: Source, architecture: Architecture = .x86_64) {
+    package init(source: Source, architecture: Architecture = .amd64) {
         self.source = source
         self.architecture = architecture
     }
@@ -124,7 +124,7 @@ package struct KernelSpec: Hashable, Codable, Sendable {
     package var architecture: Architecture
 
     /// Makes a spec.
-    package init(source: String, isDefault: Bool, architecture: Architecture = .x86_64) {
+    package init(source: String, isDefault: Bool, architecture: Architecture = .amd64) {
         self.source = source
         self.isDefault = isDefault
         self.architecture = architecture
