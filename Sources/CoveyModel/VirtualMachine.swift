@@ -222,6 +222,8 @@ package enum RunEnd: String, Codable, Sendable, CaseIterable {
     case crashed
     /// The VMM ended or was killed.
     case vmmDied
+    /// It never came to run.
+    case startFailed
 }
 
 /// What was seen of a machine.
