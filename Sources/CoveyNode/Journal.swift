@@ -45,8 +45,18 @@ package final class Journal: Sendable {
         package static let start = Position(segment: 0, byte: 0)
     }
 
-    private struct State {
+    /// How many bytes of each stream were recorded or lost before the end of the journal.
+    package struct Offsets: Hashable, Sendable {
+        /// Of standard output.
+        package var output: Int64 = 0
+        /// Of standard error.
+        package var error: Int64 = 0
+    }
+
+    fileprivate struct State {
         var file: Int32?
+        var offsets = Offsets()
+        var exit: Int32?
         var segment = 0
         var size = 0
         var broken = false
@@ -64,7 +74,7 @@ package final class Journal: Sendable {
         self.segmentCount = segmentCount
     }
 
-    deinit { state.withLock { if let file = $0.file { _ = close(file) } } }
+    deinit { state.withLock { if let file = $0.file { _ = Glibc.close(file) } } }
 
     /// Whether anything was ever recorded.
     package var exists: Bool { fileExists(folder) }
@@ -79,10 +89,20 @@ package final class Journal: Sendable {
             do {
                 try writeAll(file, bytes)
                 state.size += bytes.count
-            } catch {
+                state.note(entry)
+            } catch let error as SystemError {
                 _ = ftruncate(file, off_t(state.size))
                 throw error.coveyError.with(context: "record output")
             }
+        }
+    }
+
+    /// Where a recording that was interrupted goes on, and the exit code where it is complete.
+    package func resume() throws -> (offsets: Offsets, exit: Int32?) {
+        guard exists else { return (Offsets(), nil) }
+        return try state.withLock { state throws in
+            if state.file == nil { try open(&state) }
+            return (state.offsets, state.exit)
         }
     }
 
@@ -129,7 +149,10 @@ package final class Journal: Sendable {
         // A crash may have cut the last entry off: cut there, so that what follows can be read.
         let bytes = try readFile("\(folder)/\(state.segment)")
         var whole = 0
-        while let (_, length) = Journal.decode(bytes[whole...]) { whole += length }
+        while let (entry, length) = Journal.decode(bytes[whole...]) {
+            whole += length
+            state.note(entry)
+        }
         if whole < bytes.count { try check("ftruncate", folder) { ftruncate(file.raw, off_t(whole)) } }
         state.size = whole
         state.file = file.release()
@@ -141,6 +164,16 @@ package final class Journal: Sendable {
         state.file = next.release()
         state.segment += 1
         state.size = 0
+        // A segment begins with the offsets, so that the last one alone says where to go on.
+        let now = Timestamp(milliseconds: 0)
+        for entry in [
+            JournalEntry(time: now, content: .output([]), offset: state.offsets.output),
+            JournalEntry(time: now, content: .error([]), offset: state.offsets.error),
+        ] {
+            let bytes = Journal.encode(entry)
+            if let file = state.file { try writeAll(file, bytes) }
+            state.size += bytes.count
+        }
         for old in try Journal.segments(folder) where old <= state.segment - segmentCount {
             try removeFile("\(folder)/\(old)")
         }
@@ -190,5 +223,17 @@ package final class Journal: Sendable {
 
     private static func integer(_ bytes: ArraySlice<UInt8>) -> Int64 {
         bytes.reversed().reduce(0) { $0 << 8 | Int64($1) }
+    }
+}
+
+extension Journal.State {
+    /// Follows what an entry says of offsets and end.
+    fileprivate mutating func note(_ entry: JournalEntry) {
+        switch entry.content {
+        case .output(let bytes): offsets.output = entry.offset + Int64(bytes.count)
+        case .error(let bytes): offsets.error = entry.offset + Int64(bytes.count)
+        case .lost: break
+        case .exit(let code): exit = code
+        }
     }
 }
