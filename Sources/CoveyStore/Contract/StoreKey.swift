@@ -1,5 +1,5 @@
 /// A key of the store, or the beginning of keys: UTF-8 text, compared and ordered by its bytes.
-package struct StoreKey: Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
+package struct StoreKey: Sendable, CustomStringConvertible, ExpressibleByStringInterpolation {
     /// The text.
     package let text: String
 
