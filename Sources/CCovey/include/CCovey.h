@@ -2,6 +2,8 @@
 #ifndef CCOVEY_H
 #define CCOVEY_H
 
+#include "covey_clock.h"
 #include "covey_descriptors.h"
+#include "covey_kvm.h"
 
 #endif

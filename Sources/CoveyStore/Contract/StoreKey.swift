@@ -1,5 +1,5 @@
 /// A key of the store, or the beginning of keys: UTF-8 text, compared and ordered by its bytes.
-package struct StoreKey: Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
+package struct StoreKey: Sendable, CustomStringConvertible, ExpressibleByStringInterpolation {
     /// The text.
     package let text: String
 
@@ -50,6 +50,7 @@ extension StoreKey: Hashable, Comparable {
     }
 
     package func hash(into hasher: inout Hasher) {
-        for byte in text.utf8 { hasher.combine(byte) }
+        var text = text
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 }

@@ -19,19 +19,15 @@ extension Compare {
         }
     }
 
-    /// Whether it holds for what a store has under its key.
-    ///
-    /// - Parameters:
-    ///   - entry: What stands under ``key``; not looked at for a prefix.
-    ///   - prefixIsEmpty: Answers for a prefix; called for no other compare.
-    package func holds(for entry: StoreEntry?, prefixIsEmpty: () throws -> Bool) rethrows -> Bool {
+    /// Whether it holds for what stands under its key. A prefix is the store's to look at: false here.
+    func holds(for entry: StoreEntry?) -> Bool {
         switch self {
         case .exists: entry != nil
         case .absent: entry == nil
         case .createRevision(_, let revision): (entry?.createRevision ?? .zero) == revision
         case .modRevision(_, let revision): (entry?.modRevision ?? .zero) == revision
         case .value(_, let value): entry?.value == value
-        case .prefixEmpty: try prefixIsEmpty()
+        case .prefixEmpty: false
         }
     }
 }
