@@ -112,7 +112,9 @@ let executables: [Target] = [
 ]
 
 let beside: [Target] = [
-    module("CoveyTesting", ["CoveyStore", "CoveyVMM", "CoveyImages", "CoveyModel", "CoveySystem"]),
+    module(
+        "CoveyTesting",
+        ["CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     tests("CoveyModelTests", ["CoveyModel"]),
     tests("CoveySystemTests", ["CoveySystem", "CoveyModel"]),
     tests("CoveyStoreTests", ["CoveyStore", "CoveyTesting", "CoveyModel"]),
@@ -130,7 +132,10 @@ let beside: [Target] = [
     tests("CoveyDisksTests", ["CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive"]),
     tests(
         "CoveyNodeTests",
-        ["CoveyNode", "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveyTesting"]),
+        [
+            "CoveyNode", "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem",
+            "CoveyTesting", logging,
+        ]),
     tests(
         "CoveyServerTests",
         ["CoveyServer", "CoveyClient", "CoveyAPI", "CoveyStore", "CoveyModel", "CoveyTesting", grpcCore]),

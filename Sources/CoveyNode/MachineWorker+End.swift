@@ -150,12 +150,14 @@ extension MachineWorker {
         if case .handle(let handle) = HandleFile.read(host.layout.handle(id)), handle.runGeneration == generation {
             return handle
         }
-        let folder = host.layout.runFolder(id, generation)
+        let plan = LaunchPlan(
+            machine: id, name: "", instance: host.instance, runGeneration: generation, accelerator: .auto, cpus: 1,
+            memory: ByteCount(0), kernel: "", initramfs: "", disks: [],
+            runFolder: host.layout.runFolder(id, generation), memoryFile: host.layout.memoryFile(id, generation),
+            consoleLog: host.layout.console(id), user: 0)
         return MachineHandle(
-            machine: id, runGeneration: generation, driver: host.drivers.first?.name ?? .qemu, vmmVersion: "",
-            accelerator: .auto, process: ProcessIdentity(pid: 0, startTime: 0, bootID: ""),
-            processName: "vm-\(id)-\(generation)", controlSocket: "\(folder)/qmp.sock",
-            guestSocket: "\(folder)/guest.sock", memoryFile: host.layout.memoryFile(id, generation))
+            plan: plan, driver: host.drivers.first?.name ?? .qemu,
+            process: ProcessIdentity(pid: 0, startTime: 0, bootID: ""))
     }
 
     /// The run is over and nothing of it is left.

@@ -29,14 +29,14 @@ extension MachineWorker {
                 try await host.repositories.runs.forget(host.node, id, generation: generation)
             }
             try host.faults.reach("start.intent")
-            let plan = try await plan(begun, artifacts, disk, generation)
+            let driver = try host.driver(machine.spec.driver)
+            let plan = try await plan(begun, artifacts, disk, generation, driver)
             undo.add { [host, plan] in try await host.pool.run { try removeTree(plan.runFolder) } }
             try await host.pool.run { [host, id] in
                 try makeFolder(plan.runFolder)
                 try makeFolder(host.layout.logs(id))
             }
             try host.faults.reach("start.folders")
-            let driver = try host.driver(machine.spec.driver)
             let vmm = try await driver.launch(plan)
             undo.add { try await driver.destroy(vmm.handle) }
             try host.faults.reach("start.launched")
@@ -159,7 +159,8 @@ extension MachineWorker {
     }
 
     private func plan(
-        _ machine: VirtualMachine, _ artifacts: Artifacts, _ disk: RootDisk, _ generation: Int64
+        _ machine: VirtualMachine, _ artifacts: Artifacts, _ disk: RootDisk, _ generation: Int64,
+        _ driver: any VMMDriver
     ) async throws -> LaunchPlan {
         let format: DiskPlan.Format =
             switch disk.format {
@@ -169,7 +170,7 @@ extension MachineWorker {
         let wanted = machine.spec.accel == .auto ? host.settings.accelerator : machine.spec.accel
         return LaunchPlan(
             machine: id, name: machine.metadata.name, instance: host.instance, runGeneration: generation,
-            accelerator: wanted, cpus: machine.spec.cpus, memory: machine.spec.memory,
+            accelerator: try await driver.accelerator(wanted), cpus: machine.spec.cpus, memory: machine.spec.memory,
             kernel: artifacts.kernel.elf, initramfs: artifacts.kernel.initramfs,
             disks: [
                 DiskPlan(

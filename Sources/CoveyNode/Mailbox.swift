@@ -4,31 +4,45 @@ internal import Synchronization
 ///
 /// Bounded by its senders: a run has a handful of events, and hints to look again become one.
 final class Mailbox<Letter: Hashable & Sendable>: Sendable {
-    private let letters = Mutex<[Letter]>([])
+    private struct State {
+        var letters: [Letter] = []
+        var closed = false
+    }
+
+    private let state = Mutex(State())
     private let bell: AsyncStream<Void>.Continuation
     /// Rings when letters wait; one reader.
     let rings: AsyncStream<Void>
 
     init() { (rings, bell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1)) }
 
-    /// Puts a letter in; one that waits already is not put in twice.
-    func post(_ letter: Letter) {
-        letters.withLock { letters in
-            if !letters.contains(letter) { letters.append(letter) }
+    /// Puts a letter in; one that waits already is not put in twice. Returns false where nobody will read it.
+    @discardableResult
+    func post(_ letter: Letter) -> Bool {
+        let open = state.withLock { state in
+            if !state.closed && !state.letters.contains(letter) { state.letters.append(letter) }
+            return !state.closed
         }
-        bell.yield()
+        if open { bell.yield() }
+        return open
     }
 
     /// Takes all letters, in order.
     func take() -> [Letter] {
-        letters.withLock { letters in
-            defer { letters = [] }
-            return letters
+        state.withLock { state in
+            defer { state.letters = [] }
+            return state.letters
         }
     }
 
-    /// Ends the rings.
-    func close() { bell.finish() }
+    /// Takes all letters and lets none in any more.
+    func close() -> [Letter] {
+        bell.finish()
+        return state.withLock { state in
+            defer { state = State(closed: true) }
+            return state.letters
+        }
+    }
 }
 
 /// Tells any number of waiters that something changed.

@@ -59,16 +59,24 @@ package final class NodeAgent: Sendable {
             workers[id] = worker
             return (worker, true)
         }
-        guard isNew else { return worker.mailbox.post(.look) }
+        guard isNew else {
+            worker.mailbox.post(.look)
+            return
+        }
         group.addTask {
             await worker.work()
             self.workers.withLock { workers in
                 if workers[id] === worker { workers[id] = nil }
             }
+            // What came too late for the worker is settled without it.
+            for case .operation(let operation) in worker.mailbox.close() where !Task.isCancelled {
+                try await self.deliver(operation)
+            }
         }
     }
 
-    private func lookAtAll() {
+    /// Lets every worker look at its machine again.
+    package func lookAtAll() {
         for worker in workers.withLock({ Array($0.values) }) { worker.mailbox.post(.look) }
     }
 
@@ -90,7 +98,7 @@ package final class NodeAgent: Sendable {
         switch operation.spec.kind {
         case .createMachine, .startMachine, .stopMachine, .killMachine, .restartMachine, .deleteMachine:
             guard let id = MachineID(operation.spec.targetID) else { return }
-            if let worker = worker(id) { return worker.mailbox.post(.operation(operation)) }
+            if worker(id)?.mailbox.post(.operation(operation)) == true { return }
             try await settleWithoutMachine(operation, id)
         case .buildImage, .deleteImage, .importKernel, .deleteKernel:
             await keeper.deliver(operation)

@@ -97,8 +97,8 @@ package struct HostFactsReader: Sendable {
     }
 
     private func ends() throws -> (ByteStream, SharedDescriptor) {
-        let pair = try socketPair()
-        let near = try ByteStream(try pair.first.duplicate(), reactor: reactor)
-        return (near, SharedDescriptor(try pair.second.duplicate()))
+        var pair = try socketPair()
+        let near = try ByteStream(pair.takeFirst(), reactor: reactor)
+        return (near, SharedDescriptor(pair.takeSecond()))
     }
 }

@@ -44,6 +44,10 @@ package struct QEMUDriver: VMMDriver {
 
     package func fingerprint() async -> DriverFacts { await facts().driverFacts }
 
+    package func accelerator(_ wanted: Accelerator) async throws -> Accelerator {
+        try await facts().accelerator(wanted: wanted)
+    }
+
     package func adopt(_ handle: MachineHandle) async throws -> any RunningVMM {
         let process = try await process(handle.processName)
         guard let process, process.identity == handle.process, process.end == nil else {
