@@ -13,6 +13,8 @@ package final class ExecChannel: Sendable {
     private struct State {
         var stream: (any GuestExecStream)?
         var exit: Int32?
+        var failure: CoveyError?
+        var begun = false
         var recorded: Int64 = 0
         var attached: [UInt64: Int64] = [:]
         var nextFollower: UInt64 = 0
@@ -44,7 +46,11 @@ package final class ExecChannel: Sendable {
         }
         let stream = try await session.attach(
             id, from: [.standardOutput: UInt64(offsets.output), .standardError: UInt64(offsets.error)])
-        state.withLock { $0.stream = stream }
+        state.withLock { state in
+            state.stream = stream
+            state.begun = true
+            state.failure = nil
+        }
         progress.notify()
         defer { state.withLock { $0.stream = nil } }
         var ends: [GuestOutput: Int64] = [.standardOutput: offsets.output, .standardError: offsets.error]
@@ -82,6 +88,18 @@ package final class ExecChannel: Sendable {
         try await pool.run { journal.close() }
     }
 
+    /// Whether it was ever attached to.
+    var hasBegun: Bool { state.withLock { $0.begun } }
+
+    /// Says that the program will never run: who follows it gets the reason, unless it ran before.
+    func abandon(_ reason: CoveyError) {
+        state.withLock { $0.failure = reason }
+        progress.notify()
+    }
+
+    /// Why the program will never run.
+    fileprivate var failure: CoveyError? { state.withLock { $0.failure } }
+
     /// The exit code; nil while the program runs.
     package var exitCode: Int32? { state.withLock { $0.exit } }
 
@@ -92,7 +110,7 @@ package final class ExecChannel: Sendable {
     package func closeInput() async throws { try await stream().closeInput() }
 
     /// Changes the terminal's size.
-    package func resize(_ size: TerminalSize) async throws { try await stream().resize(size) }
+    package func resize(_ size: CoveyGuestProtocol.TerminalSize) async throws { try await stream().resize(size) }
 
     /// Sends a signal to the program's process group.
     package func signal(_ number: Int32) async throws { try await stream().signal(number) }
@@ -188,7 +206,9 @@ package final class ExecFollower: Sendable {
         if state.withLock({ $0.done }) { return nil }
         var iterator = changes.makeAsyncIterator()
         while true {
+            let failure = channel.failure
             if let entries = try await available() { return entries }
+            if let failure { throw failure }
             guard await iterator.next() != nil else { throw CancellationError() }
         }
     }

@@ -37,9 +37,16 @@ package final class ExecChannels: Sendable {
         open.withLock { open in open.filter { $0.key.machine == machine }.map(\.value) }.sorted { $0.id < $1.id }
     }
 
-    /// Says of every exec that still ran that it ended with the machine.
-    func finishAll(_ machine: MachineID, code: Int32) async throws {
-        for channel in channels(machine) where channel.exitCode == nil { try await channel.finish(code) }
+    /// Says of every exec that still ran that it ended with the machine, and of one that never did, why.
+    func finishAll(_ machine: MachineID, code: Int32, reason: CoveyError? = nil) async throws {
+        for channel in channels(machine) where channel.exitCode == nil {
+            if channel.hasBegun {
+                try await channel.finish(code)
+            } else {
+                channel.abandon(
+                    reason ?? CoveyError(.conflict, "the machine ended before its program \(channel.id) began"))
+            }
+        }
     }
 
     /// Lets go of a machine's channels; who follows one reads on until its end.

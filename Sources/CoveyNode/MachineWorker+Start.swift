@@ -195,6 +195,7 @@ extension MachineWorker {
             status.endedAt = now
             status.pid = nil
         }
+        try await channels.finishAll(id, code: 125, reason: error)
         try await failCreation(error)
     }
 }
