@@ -12,6 +12,8 @@ package enum GuestEvent: Hashable, Sendable {
     case rebooting
     /// The guest is about to power off; the reason is for people (`program ended`, `host`, `guest`).
     case poweringOff(reason: String)
+    /// The guest is going down in order; whether it powers off or reboots, the VMM tells.
+    case goingDown
     /// The session is over: nil after ``GuestSession/close()``, else why. Last.
     case ended(CoveyError?)
 }

@@ -5,5 +5,6 @@
 #include "covey_clock.h"
 #include "covey_descriptors.h"
 #include "covey_kvm.h"
+#include "covey_guest.h"
 
 #endif
