@@ -3,5 +3,6 @@
 #define CCOVEY_H
 
 #include "covey_descriptors.h"
+#include "covey_spawn.h"
 
 #endif
