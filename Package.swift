@@ -126,7 +126,7 @@ let beside: [Target] = [
         "CoveyGuardTests",
         [
             "CoveyGuard", "CoveyGuardClient", "CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem",
-            "CoveyTesting", "covey-guard",
+            "CoveyTesting",
         ]),
     tests("CoveyQEMUTests", ["CoveyQEMU", "CoveyVMM", "CoveyModel", "CoveySystem", "CoveyTesting"]),
     tests("CoveyDisksTests", ["CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive"]),
@@ -143,7 +143,13 @@ let beside: [Target] = [
     // Real machines, root and the three programs: what a user does, end to end.
     tests(
         "CoveyMachineTests",
-        ["CoveyTesting", "CoveyModel", "CoveySystem", subprocess, "covey", "covey-guard", "covey-guest"]),
+        ["CoveyTesting", "CoveyModel", "CoveySystem", subprocess, "covey"]),
+]
+
+// Programs that tests run. They are no dependencies: a test that depends on a static program is linked statically too.
+let programsOfTests = [
+    "CoveyGuardTests": ["covey-guard"],
+    "CoveyMachineTests": ["covey-guard", "covey-guest"],
 ]
 
 var targets = base + contracts + adapters + behaviour + surfaces + assembly + executables + beside
@@ -156,6 +162,7 @@ if let only = Context.environment["COVEY_ONLY"] {
     while wanted.count > before {
         before = wanted.count
         for target in targets where wanted.contains(target.name) {
+            wanted.formUnion(programsOfTests[target.name] ?? [])
             for case .byNameItem(let name, _) in target.dependencies { wanted.insert(name) }
         }
     }

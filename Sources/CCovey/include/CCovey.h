@@ -6,5 +6,6 @@
 #include "covey_descriptors.h"
 #include "covey_kvm.h"
 #include "covey_guest.h"
+#include "covey_spawn.h"
 
 #endif
