@@ -49,7 +49,7 @@ __attribute__((noreturn)) static void fail(struct covey_program *program, int er
 // Runs in the caller's memory until the exec: raw system calls where glibc would signal other threads.
 static int child(void *argument) {
     struct covey_program *program = argument;
-    program->failed_stage = COVEY_STAGE_START;
+    program->failed_stage = COVEY_PROGRAM_START;
     default_signals();
     setsid();
     umask(022);
@@ -70,17 +70,17 @@ static int child(void *argument) {
         if (dup2(moved[index], index) < 0) fail(program, errno);
     }
     if (syscall(SYS_close_range, 3u, ~0u, 0u) != 0) fail(program, errno);
-    program->failed_stage = COVEY_STAGE_TERMINAL;
+    program->failed_stage = COVEY_PROGRAM_TERMINAL;
     if (program->controls_terminal && ioctl(0, TIOCSCTTY, 0) != 0) fail(program, errno);
-    program->failed_stage = COVEY_STAGE_USER;
+    program->failed_stage = COVEY_PROGRAM_USER;
     if (geteuid() == 0 || program->user != geteuid() || program->group != getegid()) {
         if (syscall(SYS_setgroups, program->group_count, program->groups) != 0) fail(program, errno);
         if (syscall(SYS_setresgid, program->group, program->group, program->group) != 0) fail(program, errno);
         if (syscall(SYS_setresuid, program->user, program->user, program->user) != 0) fail(program, errno);
     }
-    program->failed_stage = COVEY_STAGE_FOLDER;
+    program->failed_stage = COVEY_PROGRAM_FOLDER;
     if (chdir(program->folder) != 0) fail(program, errno);
-    program->failed_stage = COVEY_STAGE_EXEC;
+    program->failed_stage = COVEY_PROGRAM_EXEC;
     unblock_signals();
     int failure = ENOENT;
     for (const char *const *path = program->candidates; *path != NULL; path++) {
@@ -93,7 +93,7 @@ static int child(void *argument) {
 
 pid_t covey_guest_spawn(struct covey_program *program, int *pidfd) {
     char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    program->failed_stage = COVEY_STAGE_START;
+    program->failed_stage = COVEY_PROGRAM_START;
     program->error = 0;
     if (stack == MAP_FAILED) return -1;
     sigset_t all, before;
@@ -135,7 +135,7 @@ int covey_resize_terminal(int master, uint16_t rows, uint16_t columns) {
     return ioctl(master, TIOCSWINSZ, &size);
 }
 
-pid_t covey_reap(pid_t pid, int *code, int *signal) {
+pid_t covey_guest_reap(pid_t pid, int *code, int *signal) {
     int status = 0;
     pid_t reaped = waitpid(pid, &status, WNOHANG);
     *code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
@@ -192,7 +192,7 @@ int covey_become(const char *path, char *const *arguments, char *const *environm
     return execve(path, arguments, environment);
 }
 
-void covey_reap_for_ever(void) {
+void covey_guest_reap_for_ever(void) {
     for (;;) {
         if (wait(NULL) < 0) pause();
     }

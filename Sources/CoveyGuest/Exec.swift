@@ -280,7 +280,7 @@ final class Exec {
         guard let pid, processExit == nil else { return }
         var code: Int32 = 0
         var signal: Int32 = 0
-        let reaped = covey_reap(pid, &code, &signal)
+        let reaped = covey_guest_reap(pid, &code, &signal)
         guard reaped != 0 else { return }
         processExit = reaped < 0 ? .exited(255) : signal != 0 ? .signalled(signal) : .exited(code)
         if let pidfd {

@@ -89,14 +89,14 @@ private func explain(
 ) -> LaunchFailure {
     let reason = String(cString: strerror(failure))
     switch Int(stage) {
-    case COVEY_STAGE_EXEC:
+    case COVEY_PROGRAM_EXEC:
         let name = program.arguments.first ?? ""
         if failure == ENOENT || failure == ENOTDIR { return LaunchFailure(127, "\(name): not found in the machine") }
         return LaunchFailure(126, "\(name) cannot be executed: \(reason)")
-    case COVEY_STAGE_FOLDER:
+    case COVEY_PROGRAM_FOLDER:
         return LaunchFailure(125, "folder \(program.workingDirectory ?? defaults.folder ?? "/"): \(reason)")
-    case COVEY_STAGE_USER: return LaunchFailure(125, "user \(program.user ?? defaults.user ?? "root"): \(reason)")
-    case COVEY_STAGE_TERMINAL: return LaunchFailure(125, "terminal: \(reason)")
+    case COVEY_PROGRAM_USER: return LaunchFailure(125, "user \(program.user ?? defaults.user ?? "root"): \(reason)")
+    case COVEY_PROGRAM_TERMINAL: return LaunchFailure(125, "terminal: \(reason)")
     case _: return LaunchFailure(125, "the machine could not start a process: \(reason)")
     }
 }

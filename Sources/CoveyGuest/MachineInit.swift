@@ -48,7 +48,7 @@ package final class MachineInit: MachineDuties {
             if server?.reapProgram(pid) ?? false { continue }
             var code: Int32 = 0
             var signal: Int32 = 0
-            _ = covey_reap(pid, &code, &signal)
+            _ = covey_guest_reap(pid, &code, &signal)
         }
     }
 
@@ -110,7 +110,7 @@ package final class MachineInit: MachineDuties {
                 }
                 let failure = SystemError("execve", path)
                 attempt { () throws(SystemError) in try writeAll(told.raw, [UInt8(clamping: failure.errno)]) }
-                covey_reap_for_ever()
+                covey_guest_reap_for_ever()
             }
             role = .besideInit
             _ = setsid()

@@ -39,6 +39,9 @@ final class ArtifactKeeper: Sendable {
         build?.cancel()
     }
 
+    /// Whether one is being made or removed, by its id.
+    func isBuilding(_ id: String) -> Bool { state.withLock { $0.builds[id] != nil } }
+
     private func watchImages(_ changed: @escaping @Sendable () -> Void) async throws {
         for try await change in host.repositories.images.watch() {
             switch change {

@@ -47,6 +47,12 @@ package final class NodeAgent: Sendable {
         }
     }
 
+    /// Live progress of builds.
+    package var progress: ProgressBoard { keeper.progress }
+
+    /// Whether an image or kernel is being made, by its id.
+    package func isBuilding(_ target: String) -> Bool { keeper.isBuilding(target) }
+
     /// Records of machines that cannot be read.
     package var setAside: [SetAside] { unreadable.withLock { $0 } }
 

@@ -23,12 +23,12 @@ struct covey_program {
 };
 
 enum {
-    COVEY_STAGE_NONE = 0,
-    COVEY_STAGE_START = 1,
-    COVEY_STAGE_TERMINAL = 2,
-    COVEY_STAGE_USER = 3,
-    COVEY_STAGE_FOLDER = 4,
-    COVEY_STAGE_EXEC = 5
+    COVEY_PROGRAM_NONE = 0,
+    COVEY_PROGRAM_START = 1,
+    COVEY_PROGRAM_TERMINAL = 2,
+    COVEY_PROGRAM_USER = 3,
+    COVEY_PROGRAM_FOLDER = 4,
+    COVEY_PROGRAM_EXEC = 5
 };
 
 // Starts a program in a session of its own, with default signals and no other descriptor. Returns its pid with a
@@ -40,7 +40,7 @@ int covey_open_terminal(int *master, int *slave);
 int covey_resize_terminal(int master, uint16_t rows, uint16_t columns);
 
 // waitpid(2) decoded: returns the pid, 0 where it still runs, -1 with errno. *signal is 0 for an exit.
-pid_t covey_reap(pid_t pid, int *code, int *signal);
+pid_t covey_guest_reap(pid_t pid, int *code, int *signal);
 
 // A child that has ended and was not yet reaped; 0 where there is none.
 pid_t covey_next_ended_child(void);
@@ -75,7 +75,7 @@ pid_t covey_fork(void);
 int covey_become(const char *path, char *const *arguments, char *const *environment);
 
 // Reaps children for ever.
-void covey_reap_for_ever(void);
+void covey_guest_reap_for_ever(void);
 
 // Brings the loopback link up.
 int covey_loopback_up(void);
