@@ -64,7 +64,7 @@ package struct Daemon: Sendable {
             node: identity.node, instance: identity.instance, layout: paths.layout, repositories: repositories,
             drivers: [driver], supervisor: guardClient,
             images: ImageStore(root: paths.images),
-            kernels: KernelStore(root: paths.kernels, guestProgram: paths.guestProgram),
+            kernels: KernelStore(root: paths.kernels, agent: paths.guestProgram),
             disks: RootDisks(), guests: UnixGuestConnector(reactor: reactor),
             clock: NodeClock(
                 now: now, uptime: Daemon.uptime, sleep: { try await Task.sleep(for: $0) }),

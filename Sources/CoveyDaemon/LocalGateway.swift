@@ -31,7 +31,7 @@ package struct LocalGateway: NodeGateway {
     ) async throws {
         try check(node)
         let id = machine.metadata.id
-        let size = command.size.map { guestSize($0) } ?? CoveyGuestProtocol.TerminalSize()
+        let size = command.size.map { guestSize($0) } ?? GuestTerminalSize()
         let request = GuestExecRequest(
             id: command.id, program: command.program, terminalSize: size,
             overflow: command.detach ? .blockWhileAttached : .block)
@@ -180,6 +180,6 @@ package struct LocalGateway: NodeGateway {
 }
 
 /// A size as the guest protocol writes it.
-func guestSize(_ size: CoveyModel.TerminalSize) -> CoveyGuestProtocol.TerminalSize {
-    CoveyGuestProtocol.TerminalSize(rows: UInt16(clamping: size.rows), columns: UInt16(clamping: size.columns))
+func guestSize(_ size: TerminalSize) -> GuestTerminalSize {
+    GuestTerminalSize(rows: UInt16(clamping: size.rows), columns: UInt16(clamping: size.columns))
 }

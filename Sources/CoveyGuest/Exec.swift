@@ -270,7 +270,7 @@ final class Exec {
     }
 
     /// Changes the terminal's size.
-    func resize(_ size: TerminalSize) {
+    func resize(_ size: GuestTerminalSize) {
         guard request.program.terminal, let source = sources[.standardOutput] else { return }
         _ = covey_resize_terminal(source.descriptor, size.rows, size.columns)
     }

@@ -282,7 +282,7 @@ final class ExecStream: GuestExecStream {
 
     // MARK: control
 
-    func resize(_ size: TerminalSize) async throws { _ = try await core.perform(.resize(id: id, size)) }
+    func resize(_ size: GuestTerminalSize) async throws { _ = try await core.perform(.resize(id: id, size)) }
 
     func signal(_ number: Int32) async throws { _ = try await core.perform(.signal(id: id, number)) }
 

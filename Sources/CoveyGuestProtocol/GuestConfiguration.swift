@@ -23,7 +23,7 @@ package struct GuestConfiguration: Hashable, Sendable {
     /// The image's environment, folder and user, which programs get where they name none.
     package var image: ImageConfiguration
     /// The first size of the machine's program's terminal, where it has one.
-    package var terminalSize: TerminalSize
+    package var terminalSize: GuestTerminalSize
     /// What happens when nobody takes the output of the machine's program.
     package var overflow: GuestOverflow
 
@@ -31,7 +31,7 @@ package struct GuestConfiguration: Hashable, Sendable {
     package init(
         hostname: String? = nil, clock: Timestamp? = nil, purpose: GuestPurpose,
         environment: [String: String] = [:], image: ImageConfiguration = ImageConfiguration(),
-        terminalSize: TerminalSize = TerminalSize(), overflow: GuestOverflow = .blockWhileAttached
+        terminalSize: GuestTerminalSize = GuestTerminalSize(), overflow: GuestOverflow = .blockWhileAttached
     ) {
         self.hostname = hostname
         self.clock = clock

@@ -4,7 +4,7 @@ package import CoveyModel
 package let mainExecID = "main"
 
 /// A terminal's size in characters.
-package struct TerminalSize: Hashable, Sendable {
+package struct GuestTerminalSize: Hashable, Sendable {
     /// Lines.
     package var rows: UInt16
     /// Characters a line.
@@ -40,13 +40,13 @@ package struct GuestExecRequest: Hashable, Sendable {
     /// The program. `standardInput` false gives it `/dev/null`.
     package var program: Program
     /// The terminal's first size, where the program has one.
-    package var terminalSize: TerminalSize
+    package var terminalSize: GuestTerminalSize
     /// What happens when nobody takes its output.
     package var overflow: GuestOverflow
 
     /// Makes a request.
     package init(
-        id: String, program: Program, terminalSize: TerminalSize = TerminalSize(), overflow: GuestOverflow = .block
+        id: String, program: Program, terminalSize: GuestTerminalSize = GuestTerminalSize(), overflow: GuestOverflow = .block
     ) {
         self.id = id
         self.program = program

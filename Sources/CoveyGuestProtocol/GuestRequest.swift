@@ -15,7 +15,7 @@ package enum GuestRequest: Hashable, Sendable {
     /// Signal a program.
     case signal(id: String, Int32)
     /// Change a terminal's size.
-    case resize(id: String, TerminalSize)
+    case resize(id: String, GuestTerminalSize)
     /// Go down.
     case shutdown(GuestShutdown, graceMilliseconds: UInt64)
     /// Set the clock.

@@ -133,7 +133,7 @@ package protocol GuestExecStream: Sendable {
     func closeInput() async throws
 
     /// Changes the terminal's size.
-    func resize(_ size: TerminalSize) async throws
+    func resize(_ size: GuestTerminalSize) async throws
 
     /// Sends a signal to the program's process group.
     func signal(_ number: Int32) async throws

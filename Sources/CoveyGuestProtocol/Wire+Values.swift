@@ -34,7 +34,7 @@ extension FieldWriter {
         }
     }
 
-    mutating func put(_ tag: UInt8, _ size: TerminalSize) {
+    mutating func put(_ tag: UInt8, _ size: GuestTerminalSize) {
         put(tag) {
             $0.put(1, UInt64(size.rows))
             $0.put(2, UInt64(size.columns))
@@ -103,9 +103,9 @@ extension FieldReader {
             workingDirectory: fields.text(4), user: fields.text(5), initPath: fields.text(6))
     }
 
-    func terminalSize(_ tag: UInt8) throws(FrameFault) -> TerminalSize {
-        guard let fields = try message(tag) else { return TerminalSize() }
-        return TerminalSize(
+    func terminalSize(_ tag: UInt8) throws(FrameFault) -> GuestTerminalSize {
+        guard let fields = try message(tag) else { return GuestTerminalSize() }
+        return GuestTerminalSize(
             rows: try fields.number(1, as: UInt16.self) ?? 24, columns: try fields.number(2, as: UInt16.self) ?? 80)
     }
 

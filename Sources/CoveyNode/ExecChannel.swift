@@ -110,7 +110,7 @@ package final class ExecChannel: Sendable {
     package func closeInput() async throws { try await stream().closeInput() }
 
     /// Changes the terminal's size.
-    package func resize(_ size: CoveyGuestProtocol.TerminalSize) async throws { try await stream().resize(size) }
+    package func resize(_ size: GuestTerminalSize) async throws { try await stream().resize(size) }
 
     /// Sends a signal to the program's process group.
     package func signal(_ number: Int32) async throws { try await stream().signal(number) }

@@ -224,7 +224,7 @@ private final class SimulatedStream: GuestExecStream {
     func acknowledge(_ output: GuestOutput, through offset: UInt64) async throws {}
     func write(_ bytes: [UInt8]) async throws {}
     func closeInput() async throws {}
-    func resize(_ size: CoveyGuestProtocol.TerminalSize) async throws {}
+    func resize(_ size: GuestTerminalSize) async throws {}
     func signal(_ number: Int32) async throws {
         host.change { $0.processes[self.name]?.guest.execs[self.id]?.exit = .signalled(number) }
     }
