@@ -22,6 +22,8 @@ struct ActiveRun {
     var stopping: Stopping?
     /// What the guest said that it is about to do.
     var announced: RunEnd?
+    /// Whether the guest said that it goes down in order, without saying how.
+    var orderly = false
     /// What the VMM said of the guest.
     var seen: RunEnd?
     /// The exit code of the machine's program.
@@ -48,7 +50,7 @@ struct ActiveRun {
         if stopping != nil { return .stopped }
         if let announced, announced == .rebooted { return .rebooted }
         if programExit != nil { return .programExited }
-        if let seen { return seen }
+        if let seen { return seen == .crashed && orderly ? .rebooted : seen }
         if announced == .poweredOff || exit == .exited(0) { return .poweredOff }
         return .vmmDied
     }

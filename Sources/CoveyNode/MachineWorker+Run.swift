@@ -70,6 +70,7 @@ extension MachineWorker {
         case .configured, .execEnded: break
         case .started: try await started()
         case .rebooting: run?.announced = .rebooted
+        case .goingDown: run?.orderly = true
         case .poweringOff: if run?.announced == nil { run?.announced = .poweredOff }
         case .ended(let error):
             run?.session = nil

@@ -122,6 +122,7 @@ extension RunEnd: WireEnumeration {
         case .rebooted: .rebooted
         case .crashed: .crashed
         case .vmmDied: .vmmDied
+        case .startFailed: .startFailed
         }
     }
 }

@@ -80,6 +80,8 @@ extension Covey_V1_MachineSpec {
         ready = model.ready.wire
         stopTimeoutMilliseconds = model.stopTimeoutMilliseconds
         restartRequest = model.restartRequest
+        forceStop = model.forceStop
+        startRequest = model.startRequest
         deleting = model.deleting
     }
 }
@@ -100,6 +102,8 @@ extension MachineSpec {
         if message.hasKernelID { kernelID = try KernelID(wire: message.kernelID, "spec.kernel_id") }
         stopTimeoutMilliseconds = message.stopTimeoutMilliseconds
         restartRequest = message.restartRequest
+        forceStop = message.forceStop
+        startRequest = message.startRequest
         deleting = message.deleting
     }
 }
@@ -116,6 +120,7 @@ extension Covey_V1_MachineStatus {
         runGeneration = model.runGeneration
         observedGeneration = model.observedGeneration
         observedRestart = model.observedRestart
+        observedStart = model.observedStart
         addresses = model.addresses
         ports = model.ports
         conditions = model.conditions.map { Covey_V1_Condition($0) }
@@ -145,6 +150,7 @@ extension MachineStatus {
         runGeneration = message.runGeneration
         observedGeneration = message.observedGeneration
         observedRestart = message.observedRestart
+        observedStart = message.observedStart
         addresses = message.addresses
         ports = message.ports
         conditions = try message.conditions.converted { condition throws(CoveyError) in try Condition(condition) }

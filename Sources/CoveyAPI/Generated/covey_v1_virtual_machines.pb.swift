@@ -194,6 +194,7 @@ package nonisolated enum Covey_V1_RunEnd: SwiftProtobuf.Enum, Swift.CaseIterable
   case rebooted // = 4
   case crashed // = 5
   case vmmDied // = 6
+  case startFailed // = 7
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -209,6 +210,7 @@ package nonisolated enum Covey_V1_RunEnd: SwiftProtobuf.Enum, Swift.CaseIterable
     case 4: self = .rebooted
     case 5: self = .crashed
     case 6: self = .vmmDied
+    case 7: self = .startFailed
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -222,6 +224,7 @@ package nonisolated enum Covey_V1_RunEnd: SwiftProtobuf.Enum, Swift.CaseIterable
     case .rebooted: return 4
     case .crashed: return 5
     case .vmmDied: return 6
+    case .startFailed: return 7
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -235,6 +238,7 @@ package nonisolated enum Covey_V1_RunEnd: SwiftProtobuf.Enum, Swift.CaseIterable
     .rebooted,
     .crashed,
     .vmmDied,
+    .startFailed,
   ]
 
 }
@@ -510,6 +514,16 @@ package nonisolated struct Covey_V1_MachineSpec: @unchecked Sendable {
     set {_uniqueStorage()._deleting = newValue}
   }
 
+  package var forceStop: Bool {
+    get {_storage._forceStop}
+    set {_uniqueStorage()._forceStop = newValue}
+  }
+
+  package var startRequest: Int64 {
+    get {_storage._startRequest}
+    set {_uniqueStorage()._startRequest = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -649,6 +663,11 @@ package nonisolated struct Covey_V1_MachineStatus: @unchecked Sendable {
   package var hasEndedAt: Bool {_storage._endedAt != nil}
   /// Clears the value of `endedAt`. Subsequent reads from it will return its default value.
   package mutating func clearEndedAt() {_uniqueStorage()._endedAt = nil}
+
+  package var observedStart: Int64 {
+    get {_storage._observedStart}
+    set {_uniqueStorage()._observedStart = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1556,7 +1575,7 @@ nonisolated extension Covey_V1_ReadyCheck: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension Covey_V1_RunEnd: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RUN_END_UNSPECIFIED\0\u{1}RUN_END_PROGRAM_EXITED\0\u{1}RUN_END_STOPPED\0\u{1}RUN_END_POWERED_OFF\0\u{1}RUN_END_REBOOTED\0\u{1}RUN_END_CRASHED\0\u{1}RUN_END_VMM_DIED\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RUN_END_UNSPECIFIED\0\u{1}RUN_END_PROGRAM_EXITED\0\u{1}RUN_END_STOPPED\0\u{1}RUN_END_POWERED_OFF\0\u{1}RUN_END_REBOOTED\0\u{1}RUN_END_CRASHED\0\u{1}RUN_END_VMM_DIED\0\u{1}RUN_END_START_FAILED\0")
 }
 
 nonisolated extension Covey_V1_RestartMode: SwiftProtobuf._ProtoNameProviding {
@@ -1707,7 +1726,7 @@ nonisolated extension Covey_V1_VirtualMachine: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MachineSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wanted\0\u{1}image\0\u{3}image_id\0\u{1}kernel\0\u{3}kernel_id\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout_milliseconds\0\u{3}restart_request\0\u{1}deleting\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wanted\0\u{1}image\0\u{3}image_id\0\u{1}kernel\0\u{3}kernel_id\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout_milliseconds\0\u{3}restart_request\0\u{1}deleting\0\u{3}force_stop\0\u{3}start_request\0")
 
   fileprivate class _StorageClass {
     var _wanted: Covey_V1_WantedState = .unspecified
@@ -1728,6 +1747,8 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
     var _stopTimeoutMilliseconds: Int64 = 0
     var _restartRequest: Int64 = 0
     var _deleting: Bool = false
+    var _forceStop: Bool = false
+    var _startRequest: Int64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1756,6 +1777,8 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
       _stopTimeoutMilliseconds = source._stopTimeoutMilliseconds
       _restartRequest = source._restartRequest
       _deleting = source._deleting
+      _forceStop = source._forceStop
+      _startRequest = source._startRequest
     }
   }
 
@@ -1792,6 +1815,8 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
         case 16: try { try decoder.decodeSingularInt64Field(value: &_storage._stopTimeoutMilliseconds) }()
         case 17: try { try decoder.decodeSingularInt64Field(value: &_storage._restartRequest) }()
         case 18: try { try decoder.decodeSingularBoolField(value: &_storage._deleting) }()
+        case 19: try { try decoder.decodeSingularBoolField(value: &_storage._forceStop) }()
+        case 20: try { try decoder.decodeSingularInt64Field(value: &_storage._startRequest) }()
         default: break
         }
       }
@@ -1858,6 +1883,12 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
       if _storage._deleting != false {
         try visitor.visitSingularBoolField(value: _storage._deleting, fieldNumber: 18)
       }
+      if _storage._forceStop != false {
+        try visitor.visitSingularBoolField(value: _storage._forceStop, fieldNumber: 19)
+      }
+      if _storage._startRequest != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._startRequest, fieldNumber: 20)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1885,6 +1916,8 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._stopTimeoutMilliseconds != rhs_storage._stopTimeoutMilliseconds {return false}
         if _storage._restartRequest != rhs_storage._restartRequest {return false}
         if _storage._deleting != rhs_storage._deleting {return false}
+        if _storage._forceStop != rhs_storage._forceStop {return false}
+        if _storage._startRequest != rhs_storage._startRequest {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1931,7 +1964,7 @@ nonisolated extension Covey_V1_TimelineStage: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MachineStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}phase\0\u{1}node\0\u{1}driver\0\u{1}accel\0\u{1}pid\0\u{3}run_generation\0\u{3}observed_generation\0\u{3}observed_restart\0\u{1}addresses\0\u{1}ports\0\u{1}conditions\0\u{1}timeline\0\u{1}restarts\0\u{3}exit_code\0\u{3}last_end\0\u{3}last_error\0\u{3}started_at\0\u{3}ended_at\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}phase\0\u{1}node\0\u{1}driver\0\u{1}accel\0\u{1}pid\0\u{3}run_generation\0\u{3}observed_generation\0\u{3}observed_restart\0\u{1}addresses\0\u{1}ports\0\u{1}conditions\0\u{1}timeline\0\u{1}restarts\0\u{3}exit_code\0\u{3}last_end\0\u{3}last_error\0\u{3}started_at\0\u{3}ended_at\0\u{3}observed_start\0")
 
   fileprivate class _StorageClass {
     var _phase: Covey_V1_MachinePhase = .unspecified
@@ -1952,6 +1985,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
     var _lastError: Covey_V1_Error? = nil
     var _startedAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
     var _endedAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
+    var _observedStart: Int64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1980,6 +2014,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
       _lastError = source._lastError
       _startedAt = source._startedAt
       _endedAt = source._endedAt
+      _observedStart = source._observedStart
     }
   }
 
@@ -2016,6 +2051,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
         case 16: try { try decoder.decodeSingularMessageField(value: &_storage._lastError) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._startedAt) }()
         case 18: try { try decoder.decodeSingularMessageField(value: &_storage._endedAt) }()
+        case 19: try { try decoder.decodeSingularInt64Field(value: &_storage._observedStart) }()
         default: break
         }
       }
@@ -2082,6 +2118,9 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
       try { if let v = _storage._endedAt {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
       } }()
+      if _storage._observedStart != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._observedStart, fieldNumber: 19)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2109,6 +2148,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
         if _storage._lastError != rhs_storage._lastError {return false}
         if _storage._startedAt != rhs_storage._startedAt {return false}
         if _storage._endedAt != rhs_storage._endedAt {return false}
+        if _storage._observedStart != rhs_storage._observedStart {return false}
         return true
       }
       if !storagesAreEqual {return false}

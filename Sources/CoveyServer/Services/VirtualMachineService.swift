@@ -44,7 +44,11 @@ package struct VirtualMachineService: Covey_V1_VirtualMachines.SimpleServiceProt
     package func start(
         request: Covey_V1_StartVirtualMachineRequest, context call: ServerContext
     ) async throws -> Covey_V1_VirtualMachineMutation {
-        try await change(request.tenant, request.name, request.requestID, .startMachine) { $0.wanted = .running }
+        try await change(request.tenant, request.name, request.requestID, .startMachine) { spec in
+            spec.wanted = .running
+            spec.forceStop = false
+            spec.startRequest += 1
+        }
     }
 
     package func stop(
@@ -53,11 +57,13 @@ package struct VirtualMachineService: Covey_V1_VirtualMachines.SimpleServiceProt
         let limit = request.hasTimeout ? try request.timeout.milliseconds("timeout") : nil
         if let limit { try context.validation.check(stopTimeout: limit) }
         // Without asking the guest is what a kill does.
-        let kind = request.force ? OperationKind.killMachine : .stopMachine
+        let force = request.force
+        let kind = force ? OperationKind.killMachine : .stopMachine
         return try await change(
             request.tenant, request.name, request.requestID, kind, parameters: limit.map { String($0) } ?? ""
         ) { spec in
             spec.wanted = .stopped
+            spec.forceStop = force
             if let limit { spec.stopTimeoutMilliseconds = limit }
         }
     }
@@ -66,8 +72,9 @@ package struct VirtualMachineService: Covey_V1_VirtualMachines.SimpleServiceProt
         request: Covey_V1_KillVirtualMachineRequest, context call: ServerContext
     ) async throws -> Covey_V1_VirtualMachineMutation {
         guard request.hasSignal else {
-            return try await change(request.tenant, request.name, request.requestID, .killMachine) {
-                $0.wanted = .stopped
+            return try await change(request.tenant, request.name, request.requestID, .killMachine) { spec in
+                spec.wanted = .stopped
+                spec.forceStop = true
             }
         }
         let signal = request.signal
@@ -85,6 +92,7 @@ package struct VirtualMachineService: Covey_V1_VirtualMachines.SimpleServiceProt
     ) async throws -> Covey_V1_VirtualMachineMutation {
         try await change(request.tenant, request.name, request.requestID, .restartMachine) { spec in
             spec.wanted = .running
+            spec.forceStop = false
             spec.restartRequest += 1
         }
     }
