@@ -142,6 +142,43 @@ import Testing
         }
     }
 
+    @Test("a guard that is killed at random instants loses no process and starts none twice", arguments: [1, 2, 3, 4])
+    func killedAtRandom(seed: UInt64) async throws {
+        try await GuardFixture.with { fixture in
+            var generator = SeededGenerator(seed: seed)
+            let client = fixture.client
+            for round in 0..<8 {
+                let name = "r-\(round)"
+                var request = try fixture.sleeper(name)
+                request.arguments = ["/bin/sh", "-c", "echo started; exec sleep 1000"]
+                request.console = ConsoleLog(number: 3, path: "\(fixture.folder)/\(name).log", limit: .mebibytes(1))
+                let guardProcess = try ProcessDescriptor(pid: try await client.facts().processID)
+                let start = Task { [request] in try await client.spawn(request) }
+                try await Task.sleep(for: .microseconds(Int.random(in: 0...10_000, using: &generator)))
+                try guardProcess.send(SIGKILL)
+                let process = try await start.value
+                #expect(try fixture.groups.members(name) == [process.identity.pid])
+                try await eventually("it has started") { try fixture.output(name) == "started\n" }
+            }
+            #expect(try await client.processes().map(\.end) == [SupervisedProcess.End?](repeating: nil, count: 8))
+            for round in 0..<8 {
+                let name = "r-\(round)"
+                let guardProcess = try ProcessDescriptor(pid: try await client.facts().processID)
+                let end = Task {
+                    try await client.kill(name)
+                    try await client.forget(name)
+                }
+                try await Task.sleep(for: .microseconds(Int.random(in: 0...10_000, using: &generator)))
+                try guardProcess.send(SIGKILL)
+                // A kill that is repeated may find the process forgotten by nobody but itself.
+                try await end.value
+            }
+            #expect(try await client.processes().isEmpty)
+            #expect(try fixture.groups.names().isEmpty)
+            #expect(try listFolder(fixture.folder).filter { $0.hasSuffix(".fifo") }.isEmpty)
+        }
+    }
+
     @Test("a console goes on over the death of a guard")
     func consoleGoesOn() async throws {
         try await GuardFixture.with { fixture in
