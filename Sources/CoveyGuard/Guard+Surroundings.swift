@@ -27,12 +27,13 @@ extension Guard {
         }
         let lock = try openFile(options.lockPath, [.readWrite, .create, .noFollow])
         // A guard that was killed while it started a process leaves the lock to that until it calls exec.
+        let pause = try EventLoop()
         let deadline = ContinuousClock.now + .milliseconds(500)
         while try !tryLock(lock.raw) {
             guard ContinuousClock.now < deadline else {
                 throw CoveyError(.conflict, "a guard of \(options.runFolder) runs already")
             }
-            usleep(5000)
+            try pause.turn(limit: .milliseconds(5))
         }
         return lock
     }
