@@ -20,6 +20,8 @@ let grpcInProcess = Target.Dependency.product(name: "GRPCInProcessTransport", pa
 let grpcPosix = Target.Dependency.product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
 let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioHPACK = Target.Dependency.product(name: "NIOHPACK", package: "swift-nio-http2")
+let nioHTTP2 = Target.Dependency.product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -83,12 +85,14 @@ let surfaces: [Target] = [
         resources: [.embedInCode("Generated/covey.binpb")]),
     module("CoveyConfiguration", ["CoveyModel", "CoveySystem", configuration, yams]),
     module("CoveyClient", ["CoveyAPI", "CoveyModel", grpcCore, grpcPosix]),
-    module("CoveyCLI", ["CoveyClient", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser]),
+    module(
+        "CoveyCLI",
+        ["CoveyClient", "CoveyAPI", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser]),
     module(
         "CoveyServer",
         [
             "CoveyAPI", "CoveyStore", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf, nioCore,
-            nioPosix, logging,
+            nioPosix, nioHTTP2, nioHPACK, logging,
         ]),
 ]
 
@@ -112,7 +116,9 @@ let executables: [Target] = [
 ]
 
 let beside: [Target] = [
-    module("CoveyTesting", ["CoveyStore", "CoveyVMM", "CoveyImages", "CoveyModel", "CoveySystem"]),
+    module(
+        "CoveyTesting",
+        ["CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     tests("CoveyModelTests", ["CoveyModel"]),
     tests("CoveySystemTests", ["CoveySystem", "CoveyModel"]),
     tests("CoveyStoreTests", ["CoveyStore", "CoveyTesting", "CoveyModel"]),
@@ -130,11 +136,22 @@ let beside: [Target] = [
     tests("CoveyDisksTests", ["CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive"]),
     tests(
         "CoveyNodeTests",
-        ["CoveyNode", "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveyTesting"]),
+        [
+            "CoveyNode", "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem",
+            "CoveyTesting", logging,
+        ]),
     tests(
         "CoveyServerTests",
-        ["CoveyServer", "CoveyClient", "CoveyAPI", "CoveyStore", "CoveyModel", "CoveyTesting", grpcCore]),
-    tests("CoveyCLITests", ["CoveyCLI", "CoveyClient", "CoveyConfiguration", "CoveyModel", argumentParser]),
+        [
+            "CoveyServer", "CoveyClient", "CoveyAPI", "CoveyStore", "CoveyModel", "CoveySystem", "CoveyTesting",
+            grpcCore, grpcProtobuf, protobuf, logging,
+        ]),
+    tests(
+        "CoveyCLITests",
+        [
+            "CoveyCLI", "CoveyClient", "CoveyAPI", "CoveyServer", "CoveyStore", "CoveyConfiguration", "CoveyModel",
+            "CoveySystem", argumentParser, logging, yams,
+        ]),
     // Real machines, root and the three programs: what a user does, end to end.
     tests(
         "CoveyMachineTests",
@@ -180,6 +197,7 @@ let package = Package(
             .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
             .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
             .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+            .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
             .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
             .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
             .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),

@@ -6,7 +6,7 @@ package enum ErrorCode: String, Codable, Sendable, CaseIterable {
     case notFound
     /// The thing exists already, or is in a state that forbids it.
     case conflict
-    /// No daemon, no store, no access for now; trying again later can help.
+    /// No daemon, no store, no access at the moment; trying again later can help.
     case unavailable
     /// The caller may not.
     case denied

@@ -81,7 +81,7 @@ extension RestartPolicy {
         case .programExited:
             if exitCode == 0 { return self == .always }
             return afterFailure(restarts)
-        case .crashed, .vmmDied: return afterFailure(restarts)
+        case .crashed, .vmmDied, .startFailed: return afterFailure(restarts)
         }
     }
 

@@ -154,7 +154,11 @@ package struct MachineSpec: Hashable, Codable, Sendable {
     package var ready: ReadyCheck
     /// How long a stop may take before it is forced, in milliseconds.
     package var stopTimeoutMilliseconds: Int64
-    /// Raised by `restart`: a new run is wanted even though the machine runs.
+    /// Whether a stop does not ask the guest first.
+    package var forceStop: Bool
+    /// Raised by each `start`: a run is wanted where there is none.
+    package var startRequest: Int64
+    /// Raised by each `restart`: a new run is wanted even though the machine runs.
     package var restartRequest: Int64
     /// Whether the machine is to be deleted.
     package var deleting: Bool
@@ -180,6 +184,8 @@ package struct MachineSpec: Hashable, Codable, Sendable {
         self.removeWhenStopped = removeWhenStopped
         self.ready = ready
         stopTimeoutMilliseconds = stopTimeout.wholeMilliseconds
+        forceStop = false
+        startRequest = wanted == .running ? 1 : 0
         restartRequest = 0
         deleting = false
     }
@@ -216,6 +222,8 @@ package enum RunEnd: String, Codable, Sendable, CaseIterable {
     case crashed
     /// The VMM ended or was killed.
     case vmmDied
+    /// It never came to run.
+    case startFailed
 }
 
 /// What was seen of a machine.
@@ -234,6 +242,8 @@ package struct MachineStatus: Hashable, Codable, Sendable {
     package var runGeneration: Int64
     /// The spec's generation that was acted on.
     package var observedGeneration: Int64
+    /// The ``MachineSpec/startRequest`` that was acted on.
+    package var observedStart: Int64
     /// The ``MachineSpec/restartRequest`` that was acted on.
     package var observedRestart: Int64
     /// Addresses, once it has networks.
@@ -262,6 +272,7 @@ package struct MachineStatus: Hashable, Codable, Sendable {
         self.phase = phase
         runGeneration = 0
         observedGeneration = 0
+        observedStart = 0
         observedRestart = 0
         addresses = []
         ports = []

@@ -76,19 +76,42 @@ package func openFile(_ path: String, _ flags: OpenFlags, mode: UInt32 = 0o600) 
     FileDescriptor(owning: try check("open", path) { open(path, flags.rawValue | O_CLOEXEC, mode) })
 }
 
-/// The two ends of a pipe.
-package struct Pipe: ~Copyable {
-    /// What was written comes out here.
-    package let reader: FileDescriptor
-    /// Bytes go in here.
-    package let writer: FileDescriptor
+/// Two descriptors that belong together; each is taken once, and what nobody took is closed.
+package struct DescriptorPair: ~Copyable, Sendable {
+    private var left: Int32
+    private var right: Int32
+
+    /// Takes ownership of two descriptors.
+    package init(owning left: Int32, _ right: Int32) {
+        self.left = left
+        self.right = right
+    }
+
+    deinit {
+        if left >= 0 { _ = Glibc.close(left) }
+        if right >= 0 { _ = Glibc.close(right) }
+    }
+
+    /// Takes one end: of a pipe the one that is read from. To be called once.
+    package mutating func takeFirst() -> FileDescriptor {
+        precondition(left >= 0, "the first descriptor was taken before")
+        defer { left = -1 }
+        return FileDescriptor(owning: left)
+    }
+
+    /// Takes the other end: of a pipe the one that is written to. To be called once.
+    package mutating func takeSecond() -> FileDescriptor {
+        precondition(right >= 0, "the second descriptor was taken before")
+        defer { right = -1 }
+        return FileDescriptor(owning: right)
+    }
 }
 
-/// A pipe, close-on-exec.
-package func makePipe(nonBlocking: Bool = false) throws(SystemError) -> Pipe {
+/// A pipe, close-on-exec: the first end reads, the second writes.
+package func makePipe(nonBlocking: Bool = false) throws(SystemError) -> DescriptorPair {
     var ends: [Int32] = [0, 0]
     try check("pipe2") { covey_pipe2(&ends, O_CLOEXEC | (nonBlocking ? O_NONBLOCK : 0)) }
-    return Pipe(reader: FileDescriptor(owning: ends[0]), writer: FileDescriptor(owning: ends[1]))
+    return DescriptorPair(owning: ends[0], ends[1])
 }
 
 /// Sets or clears `O_NONBLOCK` on a descriptor.

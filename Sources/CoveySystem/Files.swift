@@ -91,3 +91,17 @@ package func parentFolder(_ path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
 }
+
+/// Renames a file or folder to `PATH.aside-N` with the first N that is free, so that nobody takes it for current.
+/// Returns the new path; nil where nothing was there.
+@discardableResult
+package func moveAside(_ path: String) throws(SystemError) -> String? {
+    for number in 1...999 {
+        let aside = "\(path).aside-\(number)"
+        if fileExists(aside) { continue }
+        if rename(path, aside) == 0 { return aside }
+        if errno == ENOENT { return nil }
+        throw SystemError("rename", path)
+    }
+    throw SystemError("rename", path, errno: EEXIST)
+}

@@ -41,20 +41,12 @@ package func connectUnix(_ path: String, _ kind: SocketKind = .stream) throws(Sy
     return socket
 }
 
-/// Two sockets that are connected to each other.
-package struct SocketPair: ~Copyable {
-    /// One side.
-    package let first: FileDescriptor
-    /// The other side.
-    package let second: FileDescriptor
-}
-
 /// Two connected sockets, close-on-exec and non-blocking.
-package func socketPair(_ kind: SocketKind = .stream) throws(SystemError) -> SocketPair {
+package func socketPair(_ kind: SocketKind = .stream) throws(SystemError) -> DescriptorPair {
     var ends: [Int32] = [0, 0]
     let type = kind.type | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     try check("socketpair") { socketpair(AF_UNIX, type, 0, &ends) }
-    return SocketPair(first: FileDescriptor(owning: ends[0]), second: FileDescriptor(owning: ends[1]))
+    return DescriptorPair(owning: ends[0], ends[1])
 }
 
 /// Takes one waiting connection, non-blocking; nil where none waits.

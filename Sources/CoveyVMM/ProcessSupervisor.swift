@@ -83,6 +83,8 @@ package struct SpawnRequest: Sendable {
     package var workingDirectory: String
     /// uid and gid; no capability is left, no privilege can be gained.
     package var user: UInt32
+    /// Supplementary groups, such as the one that may open `/dev/kvm`; none by default.
+    package var groups: [UInt32]
     /// The descriptors; standard input, output and error are `/dev/null` where not among them.
     package var descriptors: [PassedDescriptor]
     /// Where its console goes.
@@ -97,14 +99,15 @@ package struct SpawnRequest: Sendable {
     /// Makes a request.
     package init(
         name: String, arguments: [String], environment: [String: String] = [:], workingDirectory: String = "/",
-        user: UInt32, descriptors: [PassedDescriptor] = [], console: ConsoleLog? = nil, errorLog: String? = nil,
-        isolatesNetwork: Bool = true, limits: ResourceLimits = ResourceLimits()
+        user: UInt32, groups: [UInt32] = [], descriptors: [PassedDescriptor] = [], console: ConsoleLog? = nil,
+        errorLog: String? = nil, isolatesNetwork: Bool = true, limits: ResourceLimits = ResourceLimits()
     ) {
         self.name = name
         self.arguments = arguments
         self.environment = environment
         self.workingDirectory = workingDirectory
         self.user = user
+        self.groups = groups
         self.descriptors = descriptors
         self.console = console
         self.errorLog = errorLog

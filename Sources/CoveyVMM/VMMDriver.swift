@@ -83,6 +83,9 @@ package protocol VMMDriver: Sendable {
     /// What it finds on this host; never fails, but says why not.
     func fingerprint() async -> DriverFacts
 
+    /// The accelerator that a wish comes to on this host. Errors: ``ErrorCode/unsupported`` with the reason.
+    func accelerator(_ wanted: Accelerator) async throws -> Accelerator
+
     /// Starts a VMM **with its CPUs stopped**. On failure nothing is left behind.
     func launch(_ plan: LaunchPlan) async throws -> any RunningVMM
 

@@ -2,7 +2,10 @@
 #ifndef CCOVEY_H
 #define CCOVEY_H
 
+#include "covey_clock.h"
 #include "covey_descriptors.h"
+#include "covey_kvm.h"
+#include "covey_guest.h"
 #include "covey_spawn.h"
 
 #endif

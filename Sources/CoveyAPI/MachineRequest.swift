@@ -1,0 +1,92 @@
+package import CoveyModel
+internal import SwiftProtobuf
+
+/// What a caller asks of a new machine; what is nil is the daemon's to choose.
+package struct MachineRequest: Hashable, Sendable {
+    /// A DNS label; nil lets the daemon choose.
+    package var name: String?
+    /// Free labels.
+    package var labels: [String: String] = [:]
+    /// The image's name.
+    package var image: String
+    /// The kernel's name; nil is the default.
+    package var kernel: String?
+    /// Virtual CPUs.
+    package var cpus: Int?
+    /// Memory.
+    package var memory: ByteCount?
+    /// Size of the root disk; nil is the image's.
+    package var disk: ByteCount?
+    /// The VMM.
+    package var driver: DriverName?
+    /// The accelerator.
+    package var accel: Accelerator?
+    /// What happens after a crash; nil is never.
+    package var restart: RestartPolicy?
+    /// The machine's program.
+    package var program: Program?
+    /// Environment of every program.
+    package var environment: [String: String] = [:]
+    /// Whether the daemon deletes it when it has stopped.
+    package var removeWhenStopped = false
+    /// When it counts as ready; nil is when the agent answered.
+    package var ready: ReadyCheck?
+    /// How long a stop may take before it is forced.
+    package var stopTimeout: Duration?
+    /// Whether it is only made and not started.
+    package var noStart = false
+
+    /// A request for a machine from an image.
+    package init(image: String) { self.image = image }
+}
+
+extension Covey_V1_CreateVirtualMachineRequest {
+    /// The message of a request.
+    package init(_ model: MachineRequest, tenant: String, requestID: String) {
+        self.init()
+        self.tenant = tenant
+        self.requestID = requestID
+        if let name = model.name { self.name = name }
+        labels = model.labels
+        image = model.image
+        if let kernel = model.kernel { self.kernel = kernel }
+        if let cpus = model.cpus { self.cpus = Int64(cpus) }
+        if let memory = model.memory { memoryBytes = memory.bytes }
+        if let disk = model.disk { diskBytes = disk.bytes }
+        driver = model.driver.wire
+        accel = model.accel.wire
+        if let restart = model.restart { self.restart = Covey_V1_RestartPolicy(restart) }
+        if let program = model.program { self.program = Covey_V1_Program(program) }
+        environment = model.environment
+        removeWhenStopped = model.removeWhenStopped
+        ready = model.ready.wire
+        if let limit = model.stopTimeout {
+            stopTimeout = Google_Protobuf_Duration(milliseconds: limit.wholeMilliseconds)
+        }
+        noStart = model.noStart
+    }
+}
+
+extension MachineRequest {
+    /// The value of a message.
+    package init(_ message: Covey_V1_CreateVirtualMachineRequest) throws(CoveyError) {
+        self.init(image: message.image)
+        if message.hasName { name = message.name }
+        labels = message.labels
+        if message.hasKernel { kernel = message.kernel }
+        if message.hasCpus { cpus = try Int(wire: message.cpus, "cpus") }
+        if message.hasMemoryBytes { memory = ByteCount(message.memoryBytes) }
+        if message.hasDiskBytes { disk = ByteCount(message.diskBytes) }
+        driver = try DriverName.optional(message.driver, "driver")
+        accel = try Accelerator.optional(message.accel, "accel")
+        if message.hasRestart { restart = try RestartPolicy(message.restart) }
+        if message.hasProgram { program = Program(message.program) }
+        environment = message.environment
+        removeWhenStopped = message.removeWhenStopped
+        ready = try ReadyCheck.optional(message.ready, "ready")
+        if message.hasStopTimeout {
+            stopTimeout = .milliseconds(try message.stopTimeout.milliseconds("stop_timeout"))
+        }
+        noStart = message.noStart
+    }
+}

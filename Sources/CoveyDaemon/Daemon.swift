@@ -1,0 +1,154 @@
+internal import CoveyDisks
+internal import CoveyGuardClient
+internal import CoveyGuestChannel
+internal import CoveyGuestProtocol
+package import CoveyModel
+internal import CoveyNode
+internal import CoveyQEMU
+internal import CoveySQLiteStore
+internal import CoveyServer
+internal import CoveyStore
+internal import CoveySystem
+internal import CoveyVMM
+internal import FoundationEssentials
+package import Logging
+internal import ServiceLifecycle
+
+/// The daemon: puts the parts together and runs them until it is told to stop. Machines go on without it.
+package struct Daemon: Sendable {
+    private let settings: DaemonSettings
+    private let logger: Logger
+
+    /// A daemon that touches nothing until ``run(onReady:)``.
+    package init(_ settings: DaemonSettings, logger: Logger) {
+        self.settings = settings
+        self.logger = logger
+    }
+
+    /// Runs until SIGTERM or SIGINT. `onReady` is called once callers can connect.
+    package func run(onReady: @escaping @Sendable () -> Void = {}) async throws {
+        let paths = settings.paths
+        guard paths.longestSocket.utf8.count <= longestSocketPath else {
+            throw CoveyError(
+                .invalid, "the root's path is too long: sockets below it would pass 107 bytes",
+                remedy: "give --root a path of at most \(107 - paths.longestSocket.utf8.count + paths.run.utf8.count) bytes")
+        }
+        let now: @Sendable () -> Timestamp = {
+            Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down)))
+        }
+        let ids = IdentifierSource(time: now)
+        let pool = BlockingPool()
+        let host = try HostReader()
+        let identity = try await pool.run {
+            for folder in [paths.state, paths.images, paths.kernels, paths.machines, paths.run] {
+                try makeFolder(folder)
+            }
+            return try Identity.load(paths.state, ids: ids)
+        }
+        // The store's lock comes first: it tells a second daemon of this root to go away.
+        let store = try await SQLiteStore.open("\(paths.state)/store.sqlite")
+        let repositories = try await Repositories.open(store, ids: ids, now: now)
+        let memory = MemoryFileSystem(path: paths.layout.memory)
+        let size = settings.guestMemory ?? ByteCount(host.memory.bytes / 10 * 9)
+        try await pool.run { try memory.mountIfNeeded(size: size, instance: identity.instance) }
+
+        let reactor = try Reactor()
+        defer { reactor.shutdown() }
+        let guardClient = try await GuardLauncher(
+            program: paths.guardProgram, runFolder: paths.run, instance: identity.instance, reactor: reactor
+        ).connect()
+        let facts = HostFactsCache(HostFactsReader(reactor: reactor, supervisor: guardClient, binary: settings.qemu))
+        let driver = QEMUDriver(
+            reactor: reactor, supervisor: guardClient, binary: settings.qemu, facts: { await facts.value() })
+        let machineHost = MachineHost(
+            node: identity.node, instance: identity.instance, layout: paths.layout, repositories: repositories,
+            drivers: [driver], supervisor: guardClient,
+            images: ImageStore(root: paths.images),
+            kernels: KernelStore(root: paths.kernels, guestProgram: paths.guestProgram),
+            disks: RootDisks(), guests: UnixGuestConnector(reactor: reactor),
+            clock: NodeClock(
+                now: now, uptime: Daemon.uptime, sleep: { try await Task.sleep(for: $0) }),
+            faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings)
+        let agent = NodeAgent(machineHost)
+        let server = try APIServer(
+            settings: serverSettings(identity, host), repositories: repositories,
+            gateway: LocalGateway(agent: agent, reactor: reactor), ids: ids, logger: logger)
+        try await register(identity, host, repositories, driver, guardClient, now)
+
+        let services = ServiceGroup(
+            configuration: .init(
+                services: [
+                    .init(service: StoreService(store: store)),
+                    .init(service: AgentService(agent: agent)),
+                    .init(service: ServerService(server: server, onReady: onReady)),
+                ],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        do {
+            try await services.run()
+        } catch {
+            await guardClient.close()
+            try await store.close()
+            throw error
+        }
+        await guardClient.close()
+        try await store.close()
+        try await pool.run { try memory.unmountIfUnused() }
+    }
+
+    private static let start = ContinuousClock.now
+
+    private static let uptime: @Sendable () -> Duration = { start.duration(to: .now) }
+
+    private var nodeSettings: NodeSettings {
+        var node = settings.node
+        node.accelerator = settings.accelerator
+        return node
+    }
+
+    private func serverSettings(_ identity: Identity, _ host: HostReader) -> ServerSettings {
+        ServerSettings(
+            socket: settings.paths.socket, socketGroup: settings.socketGroup, node: identity.node,
+            version: DaemonVersion(
+                version: CoveyVersion.current, commit: settings.commit, instance: "\(identity.instance)",
+                root: settings.root),
+            defaults: MachineDefaults(
+                cpus: settings.defaultCPUs, memory: settings.defaultMemory, accel: settings.accelerator),
+            limits: MachineLimits(cpus: host.cpus, memory: host.memory), architecture: host.architecture)
+    }
+
+    private func register(
+        _ identity: Identity, _ host: HostReader, _ repositories: Repositories, _ driver: QEMUDriver,
+        _ supervisor: any ProcessSupervisor, _ now: @Sendable () -> Timestamp
+    ) async throws {
+        var status = NodeStatus(
+            instance: identity.instance, architecture: host.architecture, kernelRelease: host.release,
+            cpus: host.cpus, memory: host.memory, version: CoveyVersion.current,
+            drivers: [await driver.fingerprint()])
+        for limitation in try await supervisor.limitations() {
+            status.conditions.append(
+                Condition(
+                    type: "Limits", state: .no, reason: "ControlGroups", message: limitation, since: now()))
+        }
+        try await repositories.nodes.register(
+            Node(
+                metadata: Metadata(
+                    id: identity.node, name: host.name, tenant: Tenant.standard.description, createdAt: now()),
+                status: status))
+    }
+}
+
+/// The host's facts, read once: they cost a process, and a start has no time for one.
+actor HostFactsCache {
+    private let reader: HostFactsReader
+    private var facts: (value: HostFacts, read: ContinuousClock.Instant)?
+
+    init(_ reader: HostFactsReader) { self.reader = reader }
+
+    /// The facts, at most a minute old where QEMU was missing.
+    func value() async -> HostFacts {
+        if let facts, facts.value.qemu != nil || facts.read.duration(to: .now) < .seconds(60) { return facts.value }
+        let value = await reader.read()
+        facts = (value, .now)
+        return value
+    }
+}

@@ -1,0 +1,40 @@
+package import CoveyModel
+package import CoveyNode
+package import Logging
+
+/// All that a daemon is told.
+package struct DaemonSettings: Sendable {
+    /// Where things lie.
+    package var paths: DaemonPaths
+    /// The root, where one was given.
+    package var root: String?
+    /// The commit that the program was built from.
+    package var commit: String?
+    /// The group that may open the socket; nil leaves root's.
+    package var socketGroup: UInt32?
+    /// QEMU's program; nil searches `PATH`.
+    package var qemu: String?
+    /// What a machine gets whose request does not say.
+    package var defaultCPUs: Int
+    /// What a machine gets whose request does not say.
+    package var defaultMemory: ByteCount
+    /// The accelerator of machines that leave it open.
+    package var accelerator: Accelerator
+    /// The most that all guest memories take; nil is nine tenths of the host's.
+    package var guestMemory: ByteCount?
+    /// What can be configured of the node.
+    package var node: NodeSettings
+    /// What is logged.
+    package var logLevel: Logger.Level
+
+    /// Settings with defaults.
+    package init(paths: DaemonPaths, root: String? = nil) {
+        self.paths = paths
+        self.root = root
+        defaultCPUs = 1
+        defaultMemory = .mebibytes(256)
+        accelerator = .auto
+        node = NodeSettings()
+        logLevel = .info
+    }
+}

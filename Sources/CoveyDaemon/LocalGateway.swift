@@ -1,0 +1,185 @@
+internal import CoveyGuestProtocol
+package import CoveyModel
+package import CoveyNode
+package import CoveyServer
+internal import CoveyStore
+package import CoveySystem
+internal import FoundationEssentials
+
+/// Reaches this node's own agent. A cluster puts one in front of it that knows the way to the others.
+package struct LocalGateway: NodeGateway {
+    let agent: NodeAgent
+    let reactor: Reactor
+
+    /// A gateway to an agent.
+    package init(agent: NodeAgent, reactor: Reactor) {
+        self.agent = agent
+        self.reactor = reactor
+    }
+
+    var host: MachineHost { agent.host }
+
+    func check(_ node: NodeID) throws {
+        guard node == host.node else {
+            throw CoveyError(.unavailable, "node \(node) cannot be reached from here")
+        }
+    }
+
+    package func exec(
+        on node: NodeID, _ machine: VirtualMachine, _ command: ExecCommand, input: ExecInputs,
+        output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws {
+        try check(node)
+        let id = machine.metadata.id
+        let size = command.size.map { guestSize($0) } ?? CoveyGuestProtocol.TerminalSize()
+        let request = GuestExecRequest(
+            id: command.id, program: command.program, terminalSize: size,
+            overflow: command.detach ? .blockWhileAttached : .block)
+        let channel = try await agent.exec(id, request)
+        try await output(.started(command.id))
+        if command.detach { return }
+        try await relay(channel, input: input, hangUp: true, skip: (0, 0), output: output)
+        try await agent.discard(id, exec: command.id)
+    }
+
+    package func attach(
+        on node: NodeID, _ machine: VirtualMachine, _ command: AttachCommand, input: ExecInputs,
+        output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws {
+        try check(node)
+        let channel = try await agent.channel(machine.metadata.id, command.exec)
+        try await output(.started(command.exec))
+        let skip = (command.stdoutOffset ?? 0, command.stderrOffset ?? 0)
+        let size = command.size
+        try await withThrowingTaskGroup { group in
+            if let size {
+                group.addTask { try await channel.resize(guestSize(size)) }
+            }
+            try await relay(channel, input: input, hangUp: false, skip: skip, output: output)
+            group.cancelAll()
+        }
+    }
+
+    package func execs(on node: NodeID, _ machine: VirtualMachine) async throws -> [ExecRecord] {
+        try check(node)
+        return try await agent.execs(machine.metadata.id).map { info in
+            ExecRecord(
+                id: info.id, arguments: info.id == mainExecID ? machine.spec.program?.arguments ?? [] : [],
+                running: info.exit == nil, exitCode: info.exit?.code)
+        }
+    }
+
+    package func signal(on node: NodeID, _ machine: VirtualMachine, exec: String, signal: Int32) async throws {
+        try check(node)
+        try await agent.signal(machine.metadata.id, exec: exec, signal)
+    }
+
+    package func leaks(on node: NodeID) async throws -> [Leak] {
+        try check(node)
+        return try await agent.leaks()
+    }
+
+    package func purge(on node: NodeID, leak id: String) async throws {
+        try check(node)
+        try await agent.purge(id)
+    }
+
+    package func progress(
+        on node: NodeID, of operation: OperationID,
+        output: @escaping @Sendable ([OperationStage]) async throws -> Void
+    ) async throws {
+        try check(node)
+        let board = agent.progress
+        let changes = board.changes()
+        let target = try await host.repositories.operations.get(operation).spec.targetID
+        var last: [OperationStage] = []
+        for await _ in changes {
+            let stages = board.stages(of: target)
+            if stages.isEmpty {
+                if !last.isEmpty || !agent.isBuilding(target) { return }
+                continue
+            }
+            if stages != last { try await output(stages) }
+            last = stages
+            try await host.clock.sleep(.milliseconds(100))
+        }
+    }
+
+    /// Carries a program's output to a caller and the caller's input to the program, until the program has ended.
+    ///
+    /// - Parameters:
+    ///   - hangUp: Whether the program gets SIGHUP when the caller leaves before its end.
+    ///   - skip: Bytes of standard output and standard error that the caller has.
+    private func relay(
+        _ channel: ExecChannel, input: ExecInputs, hangUp: Bool, skip: (Int64, Int64),
+        output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws {
+        let follower = channel.follow(attached: true)
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await send(input, to: channel, hangUp: hangUp)
+                return false
+            }
+            group.addTask {
+                do {
+                    while let entries = try await follower.next() {
+                        for entry in entries { try await tell(entry, skip, output) }
+                    }
+                } catch {
+                    if hangUp, channel.exitCode == nil { try await channel.signal(1) }
+                    throw error
+                }
+                return true
+            }
+            while let ended = try await group.next() { if ended { break } }
+            group.cancelAll()
+        }
+    }
+
+    private func tell(
+        _ entry: JournalEntry, _ skip: (Int64, Int64), _ output: @Sendable (ExecOutput) async throws -> Void
+    ) async throws {
+        switch entry.content {
+        case .output(let bytes):
+            let rest = bytes.dropFirst(Int(clamping: max(0, skip.0 - entry.offset)))
+            if !rest.isEmpty { try await output(.stdout(Array(rest))) }
+        case .error(let bytes):
+            let rest = bytes.dropFirst(Int(clamping: max(0, skip.1 - entry.offset)))
+            if !rest.isEmpty { try await output(.stderr(Array(rest))) }
+        case .lost(let count):
+            if count > 0 {
+                try await output(.stderr(Array("covey: \(count) bytes of output were lost\n".utf8)))
+            }
+        case .exit(let code):
+            try await output(.exited(ExecExit(code: code, signal: code > 128 ? code - 128 : nil)))
+        }
+    }
+
+    private func send(_ input: ExecInputs, to channel: ExecChannel, hangUp: Bool) async throws {
+        var closed = false
+        for try await item in input {
+            do {
+                switch item {
+                case .standardInput(let bytes): try await channel.write(bytes)
+                case .end:
+                    closed = true
+                    try await channel.closeInput()
+                case .resize(let size): try await channel.resize(guestSize(size))
+                case .signal(let number): try await channel.signal(number)
+                }
+            } catch let error as CoveyError where error.code == .conflict || error.code == .notFound {
+                // The program has ended; its exit code is on its way.
+                return
+            }
+        }
+        if !closed, hangUp, channel.exitCode == nil {
+            try await channel.signal(1)
+            try await channel.closeInput()
+        }
+    }
+}
+
+/// A size as the guest protocol writes it.
+func guestSize(_ size: CoveyModel.TerminalSize) -> CoveyGuestProtocol.TerminalSize {
+    CoveyGuestProtocol.TerminalSize(rows: UInt16(clamping: size.rows), columns: UInt16(clamping: size.columns))
+}

@@ -1,0 +1,40 @@
+internal import CoveyNode
+internal import CoveySQLiteStore
+internal import CoveyServer
+internal import ServiceLifecycle
+
+/// Looks after the store: leases and old history.
+struct StoreService: Service {
+    let store: SQLiteStore
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown { try await store.run() }
+    }
+}
+
+/// The node agent. Stopping it leaves the machines running.
+struct AgentService: Service {
+    let agent: NodeAgent
+
+    func run() async throws {
+        do {
+            try await cancelWhenGracefulShutdown { try await agent.run() }
+        } catch is CancellationError {
+            // That is how it ends.
+        }
+    }
+}
+
+/// The API. It lets calls that are under way end, for a moment.
+struct ServerService: Service {
+    let server: APIServer
+    let onReady: @Sendable () -> Void
+
+    func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await server.run(onReady: onReady)
+        } onGracefulShutdown: {
+            server.beginShutdown()
+        }
+    }
+}

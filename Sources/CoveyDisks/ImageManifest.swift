@@ -1,0 +1,18 @@
+internal import CoveyModel
+
+/// What is known of a stored image; `manifest.json` beside its file.
+struct ImageManifest: ArtifactManifest {
+    static var currentVersion: Int { 1 }
+
+    var version: Int
+    /// The ext4 file's name.
+    var file: String
+    /// Its length in bytes.
+    var size: Int64
+    /// `sha256:` and its digest.
+    var digest: String
+    /// What it says of its programs.
+    var configuration: ImageConfiguration
+
+    var files: [String: Int64] { [file: size] }
+}

@@ -1,0 +1,38 @@
+internal import CCovey
+internal import CoveyGuestProtocol
+internal import CoveyModel
+internal import CoveySystem
+internal import Glibc
+
+/// The whole agent, as the first program of a machine.
+package enum Agent {
+    /// Boots the machine and serves its host; returns only where that is impossible.
+    package static func main() -> Int32 {
+        guard getpid() == 1 else {
+            agentLog("this program is a machine's first process and does nothing elsewhere")
+            return 2
+        }
+        covey_ignore_broken_pipes()
+        let boot = MachineBoot.run()
+        do throws(SystemError) {
+            let loop = try EventLoop()
+            let duties = MachineInit(loop: loop)
+            let hello = GuestHello(
+                abilities: [.exec, .terminal, .clock, .shutdown, .imageInit], agentVersion: CoveyVersion.current,
+                bootID: MachineBoot.bootID, kernelRelease: MachineBoot.kernelRelease, timings: boot.timings,
+                problem: boot.problem)
+            let server = try AgentServer(
+                loop: loop, link: try MachineBoot.openChannel(), hello: hello, duties: duties)
+            duties.server = server
+            try duties.begin()
+            try server.begin()
+            try loop.run()
+        } catch {
+            agentLog("\(error)")
+        }
+        // Without its channel the machine is of no use to anybody.
+        sync()
+        _ = covey_end_machine(0)
+        return 1
+    }
+}

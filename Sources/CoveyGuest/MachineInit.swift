@@ -1,0 +1,216 @@
+internal import CCovey
+package import CoveyGuestProtocol
+package import CoveyModel
+package import CoveySystem
+internal import Glibc
+
+/// The agent's duties as PID 1 of a machine, or beside its image's own init.
+package final class MachineInit: MachineDuties {
+    private enum Role { case waiting, plain, besideInit }
+
+    private let loop: EventLoop
+    private var role = Role.waiting
+    private var signals: Int32 = -1
+    private var shutdownWatch: Int32 = -1
+
+    /// Serves programs; set before ``begin()``.
+    package weak var server: AgentServer?
+
+    /// Makes the duties of the process that the loop runs in.
+    package init(loop: EventLoop) { self.loop = loop }
+
+    /// Begins to reap and to hear signals.
+    package func begin() throws(SystemError) {
+        let first = covey_first_realtime_signal()
+        let numbers = [
+            SIGCHLD, SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGPWR, first + 3, first + 4, first + 5,
+        ]
+        signals = try check("signalfd") { covey_signal_descriptor(numbers, numbers.count) }
+        try loop.add(signals, .readable) { [weak self] _ in self?.hearSignals() }
+    }
+
+    private func hearSignals() {
+        let first = covey_first_realtime_signal()
+        while case let number = covey_next_signal(signals), number > 0 {
+            switch number {
+            case SIGCHLD: reapAll()
+            case _ where role == .besideInit: if number == SIGTERM { server?.announce(.goingDown) }
+            case SIGTERM, SIGINT, first + 5: server?.shutDown(.reboot, grace: .seconds(5), reason: "guest")
+            case SIGUSR1, SIGUSR2, SIGPWR, first + 3, first + 4:
+                server?.shutDown(.powerOff, grace: .seconds(5), reason: "guest")
+            case _: break
+            }
+        }
+    }
+
+    private func reapAll() {
+        while case let pid = covey_next_ended_child(), pid > 0 {
+            if server?.reapProgram(pid) ?? false { continue }
+            var code: Int32 = 0
+            var signal: Int32 = 0
+            _ = covey_guest_reap(pid, &code, &signal)
+        }
+    }
+
+    package func configure(_ configuration: GuestConfiguration) throws(CoveyError) -> Bool {
+        if case .imageInit(let path) = configuration.purpose, access(path, X_OK) != 0 {
+            throw CoveyError(
+                .notFound, "the image's init \(path) cannot be executed: \(String(cString: strerror(errno)))",
+                remedy: "choose a program to run instead")
+        }
+        if let hostname = configuration.hostname {
+            let bytes = Array(hostname.utf8)
+            if sethostname(hostname, bytes.count) != 0 { throw SystemError("sethostname", hostname).coveyError }
+        }
+        if let clock = configuration.clock { try setClock(clock) }
+        attempt { () throws(SystemError) in try check("ioctl", "loopback") { covey_loopback_up() } }
+        switch configuration.purpose {
+        case .program, .idle:
+            role = .plain
+            mountForPlain()
+            return false
+        case .imageInit(let path):
+            try handOver(to: path)
+            return true
+        }
+    }
+
+    package func setClock(_ time: Timestamp) throws(CoveyError) {
+        if covey_set_clock(time.milliseconds) != 0 { throw SystemError("clock_settime").coveyError }
+    }
+
+    private func mountForPlain() {
+        let quiet = COVEY_MOUNT_NO_SUID | COVEY_MOUNT_NO_DEV
+        let mounts: [(String, String, UInt, String?)] = [
+            ("tmpfs", "/tmp", quiet, "mode=1777"), ("tmpfs", "/dev/shm", quiet, "mode=1777"),
+            ("cgroup2", "/sys/fs/cgroup", quiet | COVEY_MOUNT_NO_EXEC, nil),
+        ]
+        for (type, path, flags, data) in mounts {
+            attempt { () throws(SystemError) in
+                if !path.hasPrefix("/sys") { try makeFolder(path, mode: 0o755) }
+                try mountFileSystem(type, type, path, flags, data)
+            }
+        }
+    }
+
+    // MARK: an image's own init
+
+    /// Forks: PID 1 becomes the image's init, and the agent goes on in the child.
+    private func handOver(to path: String) throws(CoveyError) {
+        do throws(SystemError) {
+            var ends: [Int32] = [-1, -1]
+            try check("pipe2") { covey_pipe2(&ends, O_CLOEXEC) }
+            let result = FileDescriptor(owning: ends[0])
+            let told = FileDescriptor(owning: ends[1])
+            let child = try check("fork") { covey_fork() }
+            if child > 0 {
+                let environment = ["HOME=/", "TERM=linux", "PATH=\(defaultSearchPath)"]
+                withStrings([path]) { arguments in
+                    withStrings(environment) { environment in _ = covey_become(path, arguments, environment) }
+                }
+                let failure = SystemError("execve", path)
+                attempt { () throws(SystemError) in try writeAll(told.raw, [UInt8(clamping: failure.errno)]) }
+                covey_guest_reap_for_ever()
+            }
+            role = .besideInit
+            _ = setsid()
+            CommandLine.unsafeArgv[0]?.pointee = CChar(UInt8(ascii: "@"))
+            attempt { () throws(SystemError) in
+                let score = try openFile("/proc/self/oom_score_adj", .writeOnly)
+                try writeAll(score.raw, Array("-1000".utf8))
+            }
+            // A signalfd in an epoll reports to the process that added it.
+            loop.remove(signals)
+            close(signals)
+            try begin()
+            try told.close()
+            if let failure = try readSome(result.raw), let number = failure.first {
+                throw SystemError("execve", path, errno: Int32(number))
+            }
+            watchShutdown()
+        } catch {
+            throw error.coveyError
+        }
+    }
+
+    /// systemd execs this program as PID 1 when all units are stopped; its arguments say what comes then.
+    private func watchShutdown() {
+        let paths = ["/usr/lib/systemd/systemd-shutdown", "/lib/systemd/systemd-shutdown"]
+        guard let path = paths.first(where: { access($0, X_OK) == 0 }) else { return }
+        shutdownWatch = covey_watch_opening(path)
+        guard shutdownWatch >= 0 else { return agentLog("\(SystemError("inotify", path))") }
+        attempt { () throws(SystemError) in
+            try loop.add(shutdownWatch, .readable) { [weak self] _ in
+                guard let self else { return }
+                attempt { () throws(SystemError) in _ = try readSome(self.shutdownWatch, limit: 4096) }
+                self.lookAtInit(turns: 20)
+            }
+        }
+    }
+
+    private func lookAtInit(turns: Int) {
+        let line = ((try? readFile("/proc/1/cmdline", limit: 65536)) ?? []).split(separator: 0)
+        let arguments = line.map { String(decoding: $0, as: UTF8.self) }
+        if arguments.count > 1, arguments[0].hasSuffix("systemd-shutdown") {
+            switch arguments[1] {
+            case "reboot", "kexec": server?.announce(.rebooting)
+            case "poweroff", "halt": server?.announce(.poweringOff(reason: "guest"))
+            case _: server?.announce(.goingDown)
+            }
+        } else if turns > 0 {
+            loop.after(.milliseconds(10)) { [weak self] in self?.lookAtInit(turns: turns - 1) }
+        }
+    }
+
+    // MARK: going down
+
+    package func beginShutdown(_ how: GuestShutdown) -> Bool {
+        switch role {
+        case .waiting: return true
+        case .plain:
+            _ = kill(-1, SIGTERM)
+            _ = kill(-1, SIGHUP)
+            _ = kill(-1, SIGCONT)
+            return true
+        case .besideInit: return !askInit(how)
+        }
+    }
+
+    /// Asks the image's init in its own way. Returns false where none is known.
+    private func askInit(_ how: GuestShutdown) -> Bool {
+        let reboots = how == .reboot
+        let comm = ((try? readText("/proc/1/comm")) ?? "").trimmed
+        if comm == "systemd" { return kill(1, covey_first_realtime_signal() + (reboots ? 5 : 4)) == 0 }
+        var target = [CChar](repeating: 0, count: 4096)
+        let length = readlink("/proc/1/exe", &target, target.count - 1)
+        let executable = String(decoding: target.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        if executable.hasSuffix("/busybox") { return kill(1, reboots ? SIGTERM : SIGUSR2) == 0 }
+        let request = GuestExecRequest(
+            id: "shutdown", program: Program(arguments: [reboots ? "reboot" : "poweroff"]), overflow: .dropOldest)
+        do throws(LaunchFailure) {
+            let launched = try launch(request, ProgramDefaults(resetsOOMScore: true))
+            for descriptor in [launched.output, launched.error ?? -1, launched.pidfd] where descriptor >= 0 {
+                close(descriptor)
+            }
+            return true
+        } catch {
+            agentLog("\(error.exit)")
+            return false
+        }
+    }
+
+    package func end(_ how: GuestShutdown) {
+        if role == .plain {
+            _ = kill(-1, SIGKILL)
+            reapAll()
+        }
+        sync()
+        if role != .besideInit {
+            attempt { () throws(SystemError) in
+                try mountFileSystem("none", nil, "/", COVEY_MOUNT_REMOUNT | COVEY_MOUNT_READ_ONLY)
+            }
+        }
+        _ = covey_end_machine(how == .reboot ? 1 : 0)
+        agentLog("\(SystemError("reboot"))")
+    }
+}

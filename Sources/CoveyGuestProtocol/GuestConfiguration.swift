@@ -1,0 +1,60 @@
+package import CoveyModel
+
+/// What a machine is for, told once a boot.
+package enum GuestPurpose: Hashable, Sendable {
+    /// The agent stays PID 1 and runs this program as the exec ``mainExecID``; when it ends, the machine powers off.
+    case program(Program)
+    /// The agent goes aside and this program of the image, absolute, becomes PID 1.
+    case imageInit(path: String)
+    /// The agent stays PID 1 and only serves execs.
+    case idle
+}
+
+/// What a guest is told once a boot.
+package struct GuestConfiguration: Hashable, Sendable {
+    /// The host name; nil leaves the kernel's.
+    package var hostname: String?
+    /// The wall clock when the message is sent; nil leaves the guest's.
+    package var clock: Timestamp?
+    /// What the machine is for.
+    package var purpose: GuestPurpose
+    /// Environment of every program that the agent starts, over the image's.
+    package var environment: [String: String]
+    /// The image's environment, folder and user, which programs get where they name none.
+    package var image: ImageConfiguration
+    /// The first size of the machine's program's terminal, where it has one.
+    package var terminalSize: TerminalSize
+    /// What happens when nobody takes the output of the machine's program.
+    package var overflow: GuestOverflow
+
+    /// Makes a configuration.
+    package init(
+        hostname: String? = nil, clock: Timestamp? = nil, purpose: GuestPurpose,
+        environment: [String: String] = [:], image: ImageConfiguration = ImageConfiguration(),
+        terminalSize: TerminalSize = TerminalSize(), overflow: GuestOverflow = .blockWhileAttached
+    ) {
+        self.hostname = hostname
+        self.clock = clock
+        self.purpose = purpose
+        self.environment = environment
+        self.image = image
+        self.terminalSize = terminalSize
+        self.overflow = overflow
+    }
+}
+
+/// Whether a configuration was the first of its boot.
+package enum GuestConfigured: UInt8, Sendable, CaseIterable {
+    /// It was, and was carried out.
+    case done = 1
+    /// This boot was configured before; nothing was changed.
+    case already = 2
+}
+
+/// How a machine is asked to go down.
+package enum GuestShutdown: UInt8, Sendable, CaseIterable {
+    /// The machine ends.
+    case powerOff = 1
+    /// The machine starts again.
+    case reboot = 2
+}

@@ -1,0 +1,82 @@
+internal import CoveyGuestProtocol
+internal import CoveyModel
+internal import CoveyVMM
+
+/// What a worker holds of a run that it launched or adopted.
+struct ActiveRun {
+    /// The run.
+    let generation: Int64
+    /// The VMM.
+    let vmm: any RunningVMM
+    /// Carries the VMM's events to the mailbox; ends with the VMM.
+    let events: Task<Void, Never>
+    /// Keeps a session with the guest agent.
+    let link: Task<Void, Never>
+    /// The session, while there is one.
+    var session: (any GuestSession)?
+    /// Records execs by id.
+    var recorders: [String: Task<Void, Never>] = [:]
+    /// Whether the CPUs are stopped.
+    var paused = false
+    /// Set while a stop is under way.
+    var stopping: Stopping?
+    /// What the guest said that it is about to do.
+    var announced: RunEnd?
+    /// What the VMM said of the guest.
+    var seen: RunEnd?
+    /// The exit code of the machine's program.
+    var programExit: Int32?
+    /// Whether the guest was ready.
+    var ready = false
+    /// When the CPUs were let go, on the measuring clock; nil where the run was adopted.
+    var resumedAt: Duration?
+    /// When the agent answered.
+    var answeredAt: Duration?
+    /// When the agent began, counted from the kernel's start.
+    var agentStarted: Duration?
+
+    /// A stop that is under way.
+    struct Stopping {
+        /// When it is forced.
+        var deadline: Duration
+        /// Whether the VMM was killed already.
+        var forced: Bool
+    }
+
+    /// What became of the run, once its VMM is gone.
+    func end(_ exit: ProcessExit?) -> RunEnd {
+        if stopping != nil { return .stopped }
+        if let announced, announced == .rebooted { return .rebooted }
+        if programExit != nil { return .programExited }
+        if let seen { return seen }
+        if announced == .poweredOff || exit == .exited(0) { return .poweredOff }
+        return .vmmDied
+    }
+
+    /// Lets go of everything but the VMM.
+    func release() async {
+        link.cancel()
+        events.cancel()
+        for recorder in recorders.values { recorder.cancel() }
+        await session?.close()
+        await link.value
+        await events.value
+        for recorder in recorders.values { await recorder.value }
+    }
+}
+
+/// What a worker is told.
+enum WorkerLetter: Hashable, Sendable {
+    /// Look at what is wanted.
+    case look
+    /// An operation on this machine is new or was taken back.
+    case operation(Operation)
+    /// The VMM of a run said something.
+    case vmm(Int64, VMMEvent)
+    /// The guest agent of a run was reached; the session waits in ``SessionBox``.
+    case connected(Int64)
+    /// The guest agent of a run said something.
+    case guest(Int64, GuestEvent)
+    /// The program of an exec has ended, and its end is recorded.
+    case recorded(Int64, String, Int32)
+}

@@ -1,0 +1,250 @@
+internal import CoveyImages
+package import CoveyModel
+internal import CoveyStore
+internal import CoveySystem
+internal import Logging
+internal import Synchronization
+
+/// Makes images and kernels, one of each kind at a time, and removes them.
+///
+/// The record's state says what is to be done, so that an interrupted build is taken up by the next daemon.
+final class ArtifactKeeper: Sendable {
+    private struct State {
+        var operations: [String: Operation] = [:]
+        var builds: [String: Task<Void, Never>] = [:]
+    }
+
+    private let host: MachineHost
+    private let state = Mutex(State())
+    /// Live progress of builds, by operation; streamed, never stored.
+    let progress = ProgressBoard()
+
+    init(_ host: MachineHost) { self.host = host }
+
+    /// Works until the task is cancelled; `changed` is called whenever one has become ready or failed.
+    func run(_ changed: @escaping @Sendable () -> Void) async throws {
+        try await sweep()
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { try await self.watchImages(changed) }
+            group.addTask { try await self.watchKernels(changed) }
+        }
+    }
+
+    /// An operation on an image or a kernel: new, or taken back.
+    func deliver(_ operation: Operation) async {
+        let build = state.withLock { state in
+            state.operations[operation.spec.targetID] = operation
+            return operation.spec.cancelRequested ? state.builds[operation.spec.targetID] : nil
+        }
+        build?.cancel()
+    }
+
+    /// Whether one is being made or removed, by its id.
+    func isBuilding(_ id: String) -> Bool { state.withLock { $0.builds[id] != nil } }
+
+    private func watchImages(_ changed: @escaping @Sendable () -> Void) async throws {
+        for try await change in host.repositories.images.watch() {
+            switch change {
+            case .listed(let listing): for image in listing.items { await consider(image, changed) }
+            case .updated(let image): await consider(image, changed)
+            case .removed: changed()
+            case .setAside(_, let record):
+                host.logger.error("record set aside", metadata: ["key": "\(record.key)"])
+            }
+        }
+    }
+
+    private func watchKernels(_ changed: @escaping @Sendable () -> Void) async throws {
+        for try await change in host.repositories.kernels.watch() {
+            switch change {
+            case .listed(let listing): for kernel in listing.items { await consider(kernel, changed) }
+            case .updated(let kernel): await consider(kernel, changed)
+            case .removed: changed()
+            case .setAside(_, let record):
+                host.logger.error("record set aside", metadata: ["key": "\(record.key)"])
+            }
+        }
+    }
+
+    private func consider(_ image: Image, _ changed: @escaping @Sendable () -> Void) async {
+        let id = image.metadata.id
+        await consider(
+            image.status.state, id: "\(id)", changed,
+            build: { [host] progress in
+                try await host.repositories.images.updateStatus(id) { $0.state = .building }
+                let stored = try await host.images.build(id, from: image.spec.source, progress: progress)
+                try await host.repositories.images.updateStatus(id) { status in
+                    status.state = .ready
+                    status.digest = stored.digest
+                    status.size = stored.size
+                    status.allocated = stored.allocated
+                    status.configuration = stored.configuration
+                    status.lastError = nil
+                }
+            },
+            fail: { [host] error in
+                try await host.repositories.images.updateStatus(id) { status in
+                    status.state = .failed
+                    status.lastError = error
+                }
+            },
+            remove: { [host] in
+                try await host.images.remove(id)
+                try await host.repositories.images.remove(id)
+            })
+    }
+
+    private func consider(_ kernel: Kernel, _ changed: @escaping @Sendable () -> Void) async {
+        let id = kernel.metadata.id
+        await consider(
+            kernel.status.state, id: "\(id)", changed,
+            build: { [host] progress in
+                try await host.repositories.kernels.updateStatus(id) { $0.state = .building }
+                let source = host.kernelSource(kernel)
+                let stored = try await host.kernels.importKernel(id, from: source, progress: progress)
+                try await host.repositories.kernels.updateStatus(id) { status in
+                    status.state = .ready
+                    status.release = stored.release
+                    status.digest = stored.digest
+                    status.payload = stored.payload
+                    status.modules = stored.modules
+                    status.allocated = stored.allocated
+                    status.lastError = nil
+                }
+                try await host.pool.run { try removeFile(host.spoolPath(kernel.spec.source)) }
+            },
+            fail: { [host] error in
+                try await host.repositories.kernels.updateStatus(id) { status in
+                    status.state = .failed
+                    status.lastError = error
+                }
+            },
+            remove: { [host] in
+                try await host.kernels.remove(id)
+                try await host.repositories.kernels.remove(id)
+            })
+    }
+
+    /// Does what a record's state asks for, once.
+    private func consider(
+        _ artifact: ArtifactState, id: String, _ changed: @escaping @Sendable () -> Void,
+        build: @escaping @Sendable (@escaping ProgressHandler) async throws -> Void,
+        fail: @escaping @Sendable (CoveyError) async throws -> Void, remove: @escaping @Sendable () async throws -> Void
+    ) async {
+        switch artifact {
+        case .ready:
+            await settle(id, .succeeded, nil)
+            changed()
+        case .failed: changed()
+        case .pending, .building, .deleting:
+            let deleting = artifact == .deleting
+            let begin = state.withLock { state in
+                if deleting { state.builds[id]?.cancel() }
+                guard state.builds[id] == nil || deleting else { return false }
+                let before = state.builds[id]
+                state.builds[id] = Task {
+                    await before?.value
+                    if deleting {
+                        await self.removal(id, remove)
+                    } else {
+                        await self.making(id, build, fail, remove)
+                    }
+                    self.state.withLock { _ = $0.builds.removeValue(forKey: id) }
+                    changed()
+                }
+                return true
+            }
+            if begin { host.logger.info("artifact", metadata: ["id": "\(id)", "state": "\(artifact.rawValue)"]) }
+        }
+    }
+
+    private func making(
+        _ id: String, _ build: @Sendable (@escaping ProgressHandler) async throws -> Void,
+        _ fail: @Sendable (CoveyError) async throws -> Void, _ remove: @Sendable () async throws -> Void
+    ) async {
+        let progress = progress
+        do {
+            try await build { stage, done, total, unit in
+                progress.report(id, OperationStage(name: stage, state: .running, done: done, total: total, unit: unit))
+            }
+            await settle(id, .succeeded, nil)
+        } catch {
+            let cancelled = state.withLock { $0.operations[id]?.spec.cancelRequested } == true
+            let problem = CoveyError.wrapping(error)
+            host.logger.error("artifact failed", metadata: ["id": "\(id)", "error": "\(problem)"])
+            do {
+                // One that was never whole is taken away again; the operation keeps what went wrong.
+                try await fail(problem)
+                try await remove()
+            } catch {
+                host.logger.error("artifact not removed", metadata: ["id": "\(id)", "error": "\(error)"])
+            }
+            await settle(id, cancelled ? .cancelled : .failed, cancelled ? nil : problem)
+        }
+        progress.clear(id)
+    }
+
+    private func removal(_ id: String, _ remove: @Sendable () async throws -> Void) async {
+        do {
+            try await remove()
+            await settle(id, .succeeded, nil)
+        } catch {
+            await settle(id, .failed, CoveyError.wrapping(error))
+        }
+    }
+
+    private func settle(_ id: String, _ final: OperationState, _ error: CoveyError?) async {
+        guard let operation = state.withLock({ $0.operations.removeValue(forKey: id) }) else { return }
+        do {
+            try await host.repositories.operations.updateStatus(operation.metadata.id) { status in
+                status.state = final
+                status.error = error
+            }
+        } catch {
+            host.logger.debug("operation not settled", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Removes half-made files, and finished ones whose record is gone.
+    private func sweep() async throws {
+        let images = try await host.repositories.images.list()
+        if images.setAside.isEmpty {
+            _ = try await host.images.sweep(keeping: Set(images.items.map(\.metadata.id)))
+        }
+        let kernels = try await host.repositories.kernels.list()
+        if kernels.setAside.isEmpty {
+            _ = try await host.kernels.sweep(keeping: Set(kernels.items.map(\.metadata.id)))
+        }
+    }
+}
+
+/// How far builds are, for those who watch.
+package final class ProgressBoard: Sendable {
+    private let stages = Mutex<[String: [OperationStage]]>([:])
+    private let signal = Signal()
+
+    func report(_ target: String, _ stage: OperationStage) {
+        stages.withLock { stages in
+            var list = stages[target] ?? []
+            if let index = list.firstIndex(where: { $0.name == stage.name }) {
+                list[index] = stage
+            } else {
+                for index in list.indices { list[index].state = .done }
+                list.append(stage)
+            }
+            stages[target] = list
+        }
+        signal.notify()
+    }
+
+    func clear(_ target: String) {
+        stages.withLock { _ = $0.removeValue(forKey: target) }
+        signal.notify()
+    }
+
+    /// The stages of the work on a target, by the target's id.
+    package func stages(of target: String) -> [OperationStage] { stages.withLock { $0[target] ?? [] } }
+
+    /// Yields after each change, from now on.
+    package func changes() -> AsyncStream<Void> { signal.subscribe() }
+}

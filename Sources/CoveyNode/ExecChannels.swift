@@ -1,0 +1,63 @@
+internal import CoveyModel
+internal import CoveySystem
+internal import Synchronization
+
+/// The exec channels of a node's machines, shared by workers and clients.
+package final class ExecChannels: Sendable {
+    private struct Key: Hashable {
+        let machine: MachineID
+        let exec: String
+    }
+
+    private let layout: NodeLayout
+    private let pool: BlockingPool
+    private let now: @Sendable () -> Timestamp
+    private let open = Mutex<[Key: ExecChannel]>([:])
+
+    init(layout: NodeLayout, pool: BlockingPool, now: @escaping @Sendable () -> Timestamp) {
+        self.layout = layout
+        self.pool = pool
+        self.now = now
+    }
+
+    /// The channel of an exec, made where there is none.
+    func channel(_ machine: MachineID, _ exec: String) -> ExecChannel {
+        open.withLock { open in
+            let key = Key(machine: machine, exec: exec)
+            if let channel = open[key] { return channel }
+            let journal = Journal(folder: layout.journal(machine, exec: exec))
+            let channel = ExecChannel(id: exec, journal: journal, pool: pool, now: now)
+            open[key] = channel
+            return channel
+        }
+    }
+
+    /// The channels that are open for a machine.
+    func channels(_ machine: MachineID) -> [ExecChannel] {
+        open.withLock { open in open.filter { $0.key.machine == machine }.map(\.value) }.sorted { $0.id < $1.id }
+    }
+
+    /// Says of every exec that still ran that it ended with the machine, and of one that never did, why.
+    func finishAll(_ machine: MachineID, code: Int32, reason: CoveyError? = nil) async throws {
+        for channel in channels(machine) where channel.exitCode == nil {
+            if channel.hasBegun {
+                try await channel.finish(code)
+            } else {
+                channel.abandon(
+                    reason ?? CoveyError(.conflict, "the machine ended before its program \(channel.id) began"))
+            }
+        }
+    }
+
+    /// Lets go of a machine's channels; who follows one reads on until its end.
+    func forget(_ machine: MachineID) {
+        open.withLock { open in open = open.filter { $0.key.machine != machine } }
+    }
+
+    /// Lets go of one channel and removes its journal.
+    func remove(_ machine: MachineID, _ exec: String) async throws {
+        let journal = layout.journal(machine, exec: exec)
+        _ = open.withLock { $0.removeValue(forKey: Key(machine: machine, exec: exec)) }
+        try await pool.run { try removeTree(journal) }
+    }
+}

@@ -1,0 +1,156 @@
+internal import CoveyGuestProtocol
+internal import CoveyModel
+internal import CoveyStore
+internal import CoveySystem
+internal import CoveyVMM
+internal import Logging
+
+extension MachineWorker {
+    /// Takes one letter in; letters of older runs are dropped.
+    func absorb(_ letter: WorkerLetter) async throws {
+        switch letter {
+        case .look: break
+        case .operation(let operation): try await take(operation)
+        case .vmm(let generation, let event) where generation == run?.generation: try await seen(event)
+        case .connected(let generation) where generation == run?.generation: try await connected()
+        case .guest(let generation, let event) where generation == run?.generation: try await said(event)
+        case .recorded(let generation, let exec, let code) where generation == run?.generation:
+            try await recorded(exec, code)
+        case .vmm, .connected, .guest, .recorded: break
+        }
+    }
+
+    private func seen(_ event: VMMEvent) async throws {
+        switch event {
+        case .resumed: run?.paused = false
+        case .paused: run?.paused = true
+        case .guestPoweredOff: run?.seen = .poweredOff
+        case .guestReset: run?.seen = .crashed
+        case .exited(let exit): try await ended(exit)
+        }
+    }
+
+    /// The guest agent was reached: it is told what the machine is for, and its execs are recorded again.
+    private func connected() async throws {
+        guard let session = link?.session, let active = run else { return }
+        run?.session = session
+        let hello = session.hello
+        if active.answeredAt == nil {
+            run?.answeredAt = host.clock.uptime()
+            run?.agentStarted = hello.timings.agentStarted
+        }
+        guard let machine = try? await host.repositories.machines.get(id) else { return }
+        do {
+            if let problem = hello.problem { throw problem }
+            let image = try await image(of: machine)
+            let purpose = purpose(of: machine.spec, image)
+            if !hello.configured {
+                try await session.configure(
+                    GuestConfiguration(
+                        hostname: machine.metadata.name, clock: host.clock.now(), purpose: purpose,
+                        environment: machine.spec.environment, image: image))
+            } else {
+                try await session.setClock(host.clock.now())
+                try await started()
+            }
+            if case .program = purpose { record(mainExecID, session, generation: active.generation) }
+            if hello.configured {
+                for exec in try await session.execs() where exec.id != mainExecID {
+                    record(exec.id, session, generation: active.generation)
+                }
+            }
+        } catch {
+            try await unreachable(CoveyError.wrapping(error))
+        }
+    }
+
+    /// What the guest says by itself.
+    private func said(_ event: GuestEvent) async throws {
+        switch event {
+        case .configured, .execEnded: break
+        case .started: try await started()
+        case .rebooting: run?.announced = .rebooted
+        case .poweringOff: if run?.announced == nil { run?.announced = .poweredOff }
+        case .ended(let error):
+            run?.session = nil
+            readiness.notify()
+            if let error { try await unreachable(error) }
+        }
+    }
+
+    /// The machine is ready: its program or its init runs, or it serves execs.
+    private func started() async throws {
+        guard let active = run, !active.ready else { return }
+        run?.ready = true
+        readiness.notify()
+        let now = host.clock.now()
+        let readyAt = host.clock.uptime()
+        try await host.repositories.machines.updateStatus(id) { status in
+            status.conditions.set(
+                Condition(type: "Ready", state: .yes, reason: "Started", message: "the machine is ready", since: now))
+            status.conditions.clear("GuestReachable")
+            guard let resumed = active.resumedAt, let answered = active.answeredAt else { return }
+            let total = answered - resumed
+            let kernel = min(active.agentStarted ?? total, total)
+            status.timeline += [
+                TimelineStage(stage: "kernel", milliseconds: kernel.wholeMilliseconds),
+                TimelineStage(stage: "agent", milliseconds: (total - kernel).wholeMilliseconds),
+                TimelineStage(stage: "ready", milliseconds: (readyAt - answered).wholeMilliseconds),
+            ]
+        }
+        wake(after: host.settings.stableRun)
+    }
+
+    private func unreachable(_ error: CoveyError) async throws {
+        logger.warning("guest agent not reachable", metadata: ["error": "\(error)"])
+        try await host.repositories.machines.updateStatus(id) { [now = host.clock.now()] status in
+            status.conditions.set(
+                Condition(
+                    type: "GuestReachable", state: .no, reason: error.code.rawValue, message: error.description,
+                    since: now))
+        }
+    }
+
+    /// Records an exec until it has ended; nothing where that is done already.
+    func record(_ exec: String, _ session: any GuestSession, generation: Int64) {
+        run?.recorders[exec]?.cancel()
+        let channel = channels.channel(id, exec)
+        let (mailbox, logger) = (mailbox, logger)
+        run?.recorders[exec] = Task {
+            do {
+                let code = try await channel.record(session)
+                mailbox.post(.recorded(generation, exec, code))
+            } catch {
+                logger.debug("recording interrupted", metadata: ["exec": "\(exec)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// An exec has ended and all of its output is on disk: now the guest may forget it.
+    private func recorded(_ exec: String, _ code: Int32) async throws {
+        run?.recorders[exec] = nil
+        if exec == mainExecID {
+            run?.programExit = code
+            try await host.repositories.machines.updateStatus(id) { $0.exitCode = code }
+            try host.faults.reach("run.programEnded")
+        }
+        do {
+            try await run?.session?.acknowledge(exec)
+        } catch {
+            logger.debug("exec not acknowledged", metadata: ["exec": "\(exec)", "error": "\(error)"])
+        }
+    }
+
+    private func image(of machine: VirtualMachine) async throws -> ImageConfiguration {
+        guard let imageID = machine.spec.imageID else { return ImageConfiguration() }
+        return try await host.repositories.images.get(imageID).status.configuration
+    }
+
+    /// The program where there is one; else the image's init, else its entrypoint, else nothing but execs.
+    private func purpose(of spec: MachineSpec, _ image: ImageConfiguration) -> GuestPurpose {
+        if let program = spec.program { return .program(program) }
+        if let path = image.initPath { return .imageInit(path: path) }
+        guard !image.entrypoint.isEmpty else { return .idle }
+        return .program(Program(arguments: image.entrypoint + image.command))
+    }
+}

@@ -1,0 +1,84 @@
+package import CoveyGuestProtocol
+package import CoveyModel
+internal import CoveyStore
+internal import CoveySystem
+
+extension NodeAgent {
+    /// Starts a program in a machine's guest and returns its channel.
+    ///
+    /// Errors: ``ErrorCode/conflict`` where the machine does not run, ``ErrorCode/deadline`` where its guest does not
+    /// answer.
+    package func exec(_ machine: MachineID, _ request: GuestExecRequest) async throws -> ExecChannel {
+        let worker = try runningWorker(machine)
+        let session = try await worker.session(within: .seconds(60))
+        try await session.start(request)
+        return await worker.follow(request.id, session)
+    }
+
+    /// The channel of a program that runs, or ran and was recorded. Errors: ``ErrorCode/notFound``.
+    package func channel(_ machine: MachineID, _ exec: String) async throws -> ExecChannel {
+        if let channel = channels.channels(machine).first(where: { $0.id == exec }) { return channel }
+        let recorded = Journal(folder: host.layout.journal(machine, exec: exec))
+        let isRecorded = try await host.pool.run { recorded.exists }
+        let record = try await host.repositories.machines.get(machine)
+        let isMain = exec == mainExecID && record.spec.program != nil
+        guard isRecorded || isMain else {
+            throw CoveyError.notFound("exec", exec, remedy: "covey exec ls \(record.metadata.name) lists them")
+        }
+        return channels.channel(machine, exec)
+    }
+
+    /// The programs that run in a machine's guest or ended lately.
+    package func execs(_ machine: MachineID) async throws -> [GuestExecInfo] {
+        try await runningWorker(machine).session(within: .seconds(30)).execs()
+    }
+
+    /// Sends a signal to a program in a guest.
+    package func signal(_ machine: MachineID, exec: String, _ number: Int32) async throws {
+        try await runningWorker(machine).session(within: .seconds(10)).signal(exec, number)
+    }
+
+    /// Removes the recording of a program that nobody will ask for again.
+    package func discard(_ machine: MachineID, exec: String) async throws {
+        try await channels.remove(machine, exec)
+    }
+
+    private func runningWorker(_ machine: MachineID) throws -> MachineWorker {
+        guard let worker = worker(machine) else { throw CoveyError.notFound("vm", "\(machine)") }
+        return worker
+    }
+}
+
+extension MachineWorker {
+    /// The session with the guest, waiting for one that is on its way up.
+    func session(within limit: Duration) async throws -> any GuestSession {
+        if let session = run?.session, run?.ready == true { return session }
+        let machine = try await host.repositories.machines.get(id)
+        guard run != nil || machine.spec.wanted == .running else {
+            throw CoveyError(
+                .conflict, "vm \(machine.metadata.name) is \(machine.status.phase.rawValue)",
+                remedy: "covey vm start \(machine.metadata.name)", resource: ResourceReference("vm", "\(id)"))
+        }
+        let changes = readiness.subscribe()
+        return try await withDeadline(limit, "reaching the guest agent of vm \(machine.metadata.name)") {
+            if let session = await self.readySession { return session }
+            for await _ in changes {
+                if let session = await self.readySession { return session }
+                if await self.isOver {
+                    throw CoveyError(.conflict, "vm \(machine.metadata.name) ended before its guest agent answered")
+                }
+            }
+            throw CancellationError()
+        }
+    }
+
+    private var readySession: (any GuestSession)? { run?.ready == true ? run?.session : nil }
+
+    private var isOver: Bool { gone }
+
+    /// Records an exec that was just started.
+    func follow(_ exec: String, _ session: any GuestSession) -> ExecChannel {
+        if let run, run.recorders[exec] == nil { record(exec, session, generation: run.generation) }
+        return channels.channel(id, exec)
+    }
+}

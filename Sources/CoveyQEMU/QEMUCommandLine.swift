@@ -1,0 +1,180 @@
+internal import CoveyModel
+internal import CoveyVMM
+
+/// The numbers under which a QEMU finds its files; a function of the plan, so that the command line is one too.
+struct DescriptorNumbers: Hashable, Sendable {
+    /// A disk's file and the raw file below it.
+    struct Disk: Hashable, Sendable {
+        var file: Int32
+        var backing: Int32?
+    }
+
+    /// The guest memory's file.
+    var memory: Int32
+    /// The kernel.
+    var kernel: Int32
+    /// The initramfs.
+    var initramfs: Int32
+    /// The writing end of the console's pipe.
+    var console: Int32
+    /// The listening control socket.
+    var control: Int32
+    /// The listening socket of the guest channel.
+    var guest: Int32
+    /// The disks, in the plan's order.
+    var disks: [Disk]
+
+    /// The numbers for a plan, from 10 on.
+    init(_ plan: LaunchPlan) {
+        (memory, kernel, initramfs, console, control, guest) = (10, 11, 12, 13, 14, 15)
+        var next: Int32 = 16
+        func number() -> Int32 {
+            defer { next += 1 }
+            return next
+        }
+        disks = plan.disks.map { disk in Disk(file: number(), backing: disk.backing.map { _ in number() }) }
+    }
+}
+
+/// A QEMU's arguments. Everything it opens comes as a descriptor, so that it needs no right on any path;
+/// nothing secret is among them, since every user of the host can read them.
+struct QEMUCommandLine: Sendable {
+    /// The seccomp filter: no obsolete calls, no other identity, no children, no own scheduling.
+    static let sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+    /// The bound of TCG's translation cache.
+    static let translationCache = ByteCount.mebibytes(32)
+
+    /// The program.
+    var binary: String
+    /// What is to run.
+    var plan: LaunchPlan
+    /// Where its files are.
+    var numbers: DescriptorNumbers
+    /// The frequency of the host's time stamp counter in kHz; nil where there is none.
+    var hostTSC: UInt64?
+
+    /// The program and its arguments.
+    var arguments: [String] {
+        [binary] + identity + machine + memory + kernel + console + control + guestChannel + entropy + disks
+            + ["-sandbox", Self.sandbox]
+    }
+
+    private var identity: [String] {
+        ["-name", "guest=\(escaped(plan.name)),debug-threads=on", "-uuid", plan.machine.description]
+    }
+
+    /// PIT and PIC stay on: without them a guest hangs under TCG. The CPUs stay stopped (`-S`), and a reset of the
+    /// guest ends the process (`-no-reboot`).
+    private var machine: [String] {
+        [
+            "-machine", "microvm,rtc=on,acpi=on,pcie=off,usb=off,memory-backend=mem0",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S",
+            // Modern virtio; vhost-user devices take nothing else.
+            "-global", "virtio-mmio.force-legacy=false",
+            "-smp", "\(plan.cpus)",
+        ] + accelerator
+    }
+
+    private var accelerator: [String] {
+        switch plan.accelerator {
+        case .kvm: ["-accel", "kvm", "-cpu", "host"]
+        case .tcg, .auto:
+            ["-accel", "tcg,tb-size=\(Self.translationCache.bytes >> 20),thread=multi", "-cpu", "max"]
+        }
+    }
+
+    private var memory: [String] {
+        let size = "\(plan.memory.bytes)B"
+        return [
+            "-m", "size=\(size)",
+            "-object", "memory-backend-file,id=mem0,size=\(size),mem-path=/dev/fd/\(numbers.memory),share=on",
+        ]
+    }
+
+    private var kernel: [String] {
+        [
+            "-kernel", "/dev/fd/\(numbers.kernel)", "-initrd", "/dev/fd/\(numbers.initramfs)",
+            "-append", kernelArguments.joined(separator: " "),
+        ]
+    }
+
+    /// The kernel's command line: the plan's arguments come last and can overrule ours.
+    var kernelArguments: [String] {
+        var arguments = ["quiet", "reboot=t", "panic=-1", "console=ttyS0", "pci=off"]
+        switch plan.accelerator {
+        case .kvm: break
+        case .tcg, .auto:
+            if let hostTSC {
+                // The guest's own calibration against the PIT fails at random on a busy host.
+                arguments += ["tsc_early_khz=\(hostTSC)", "lpj=\(2 * hostTSC)"]
+            }
+            // Emulation gives no speculation to mitigate.
+            arguments += ["no_timer_check", "mitigations=off"]
+        }
+        return arguments + plan.kernelArguments
+    }
+
+    /// A chardev of kind `file` writes without blocking: while nobody reads, the guest's serial port waits,
+    /// and when the reader is gone, bytes are dropped.
+    private var console: [String] {
+        [
+            "-add-fd", "fd=\(numbers.console),set=\(numbers.console)",
+            "-chardev", "file,id=console,path=/dev/fdset/\(numbers.console),append=on", "-serial", "chardev:console",
+        ]
+    }
+
+    private var control: [String] {
+        [
+            "-chardev", "socket,id=control,fd=\(numbers.control),server=on,wait=off",
+            "-mon", "chardev=control,mode=control",
+        ]
+    }
+
+    private var guestChannel: [String] {
+        [
+            "-device", "virtio-serial-device,id=serial0,max_ports=2",
+            "-chardev", "socket,id=guest,fd=\(numbers.guest),server=on,wait=off",
+            "-device", "virtserialport,bus=serial0.0,chardev=guest,name=covey.0",
+        ]
+    }
+
+    private var entropy: [String] {
+        ["-object", "rng-builtin,id=rng0", "-device", "virtio-rng-device,rng=rng0"]
+    }
+
+    private var disks: [String] {
+        zip(plan.disks, numbers.disks).enumerated().flatMap { index, pair in
+            let (disk, number) = pair
+            let name = "disk\(index)"
+            var arguments: [String] = []
+            if let backing = number.backing { arguments += file(backing, name: "\(name)-base", readOnly: true) }
+            arguments += file(number.file, name: "\(name)-file", readOnly: disk.readOnly)
+            if number.backing != nil {
+                arguments += node("driver=raw,node-name=\(name)-below,file=\(name)-base", readOnly: true)
+            }
+            let backing = number.backing == nil ? "" : ",backing=\(name)-below"
+            arguments += node(
+                "driver=\(disk.format.rawValue),node-name=\(name),file=\(name)-file\(backing),discard=unmap",
+                readOnly: disk.readOnly)
+            return arguments + ["-device", "virtio-blk-device,drive=\(name),serial=\(escaped(disk.serial))"]
+        }
+    }
+
+    /// A file as a node. The host's page cache is used, and what the guest flushes is flushed to the disk.
+    private func file(_ number: Int32, name: String, readOnly: Bool) -> [String] {
+        ["-add-fd", "fd=\(number),set=\(number)"]
+            + node(
+                "driver=file,node-name=\(name),filename=/dev/fdset/\(number),aio=threads,discard=unmap",
+                readOnly: readOnly)
+    }
+
+    private func node(_ options: String, readOnly: Bool) -> [String] {
+        ["-blockdev", "\(options),cache.direct=off,cache.no-flush=off,read-only=\(readOnly ? "on" : "off")"]
+    }
+
+    /// QEMU separates options by commas; a doubled one stands for itself.
+    private func escaped(_ text: String) -> String {
+        text.reduce(into: "") { $0 += $1 == "," ? ",," : String($1) }
+    }
+}

@@ -1,0 +1,76 @@
+internal import CoveyModel
+internal import CoveySystem
+package import CoveyVMM
+internal import Synchronization
+
+/// A QEMU that this daemon speaks to.
+///
+/// Its events end with ``VMMEvent/exited(_:)``, or without it after ``detach()``. At most 64 wait for the reader;
+/// then the oldest are lost, never the last.
+package final class QEMUMachine: PausableVMM {
+    package let handle: MachineHandle
+    package let events: AsyncStream<VMMEvent>
+
+    private let client: QMPClient
+    private let watch: ExitWatch
+    private let pump: Task<Void, Never>
+
+    /// Takes over a connection. `first` is what the reader of ``events`` is told before anything else.
+    init(handle: MachineHandle, client: QMPClient, watch: ExitWatch, first: VMMEvent? = nil) {
+        self.handle = handle
+        self.client = client
+        self.watch = watch
+        let (events, sink) = AsyncStream.makeStream(of: VMMEvent.self, bufferingPolicy: .bufferingNewest(64))
+        self.events = events
+        if let first { sink.yield(first) }
+        pump = Task { [client, watch] in
+            for await event in client.events {
+                if let event = VMMEvent(event) { sink.yield(event) }
+            }
+            // The connection is at its end, so nothing can follow but the process's.
+            if let end = await watch.end() { sink.yield(.exited(end.status)) }
+            sink.finish()
+        }
+    }
+
+    deinit {
+        watch.cancel()
+        client.close()
+    }
+
+    package func resume() async throws { try await client.execute("cont") }
+
+    package func pause() async throws { try await client.execute("stop") }
+
+    package func powerDown() async throws { try await client.execute("system_powerdown") }
+
+    package func detach() async {
+        watch.cancel()
+        client.close()
+        do {
+            try await withDeadline(.seconds(2), "the end of the watch") { [pump] in await pump.value }
+        } catch {
+            pump.cancel()  // A supervisor that ignores cancellation holds the watch, not us.
+        }
+    }
+}
+
+extension VMMEvent {
+    /// What a QEMU's event means; nil for those that are of no interest. Source: QEMU, qapi/run-state.json.
+    init?(_ event: QMPEvent) {
+        switch event.name {
+        case "RESUME": self = .resumed
+        case "STOP": self = .paused
+        case "SHUTDOWN":
+            switch event.data["reason"]?.text {
+            case "guest-shutdown": self = .guestPoweredOff
+            case "guest-reset", "guest-panic": self = .guestReset
+            case _: return nil
+            }
+        case _: return nil
+        }
+    }
+
+    /// What QEMU's answer to `query-status` means: whether the CPUs run.
+    init(status: JSONValue) { self = status["running"] == .bool(true) ? .resumed : .paused }
+}

@@ -1,0 +1,44 @@
+package import CoveyAPI
+internal import CoveyModel
+internal import CoveyStore
+package import GRPCCore
+
+/// `covey.v1.Monitoring`.
+package struct MonitoringService: Covey_V1_Monitoring.SimpleServiceProtocol {
+    private let context: ServiceContext
+
+    /// The service over what all stand on.
+    package init(_ context: ServiceContext) { self.context = context }
+
+    package func version(
+        request: Covey_V1_VersionRequest, context call: ServerContext
+    ) async throws -> Covey_V1_VersionResponse {
+        Covey_V1_VersionResponse(context.settings.version)
+    }
+
+    package func nodeFacts(
+        request: Covey_V1_NodeFactsRequest, context call: ServerContext
+    ) async throws -> Covey_V1_Node {
+        Covey_V1_Node(try await context.repositories.nodes.get(context.settings.node))
+    }
+
+    package func leaks(
+        request: Covey_V1_LeaksRequest, context call: ServerContext
+    ) async throws -> Covey_V1_LeaksResponse {
+        let node = context.settings.node
+        let leaks = try await context.bounded("listing what is in quarantine") { try await $0.leaks(on: node) }
+        var response = Covey_V1_LeaksResponse()
+        response.items = leaks.map { Covey_V1_Leak($0) }
+        return response
+    }
+
+    package func purgeLeak(
+        request: Covey_V1_PurgeLeakRequest, context call: ServerContext
+    ) async throws -> Covey_V1_PurgeLeakResponse {
+        guard !request.id.isEmpty else { throw CoveyError(.invalid, "the request names nothing to purge") }
+        let node = context.settings.node
+        let id = request.id
+        try await context.bounded("purging \(id)") { try await $0.purge(on: node, leak: id) }
+        return Covey_V1_PurgeLeakResponse()
+    }
+}

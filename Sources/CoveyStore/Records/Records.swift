@@ -1,0 +1,107 @@
+internal import CoveyModel
+
+/// What stands under a resource's `spec` key.
+struct SpecRecord<Subject: StoredResource>: Codable, Sendable {
+    var id: Identifier<Subject>
+    var name: String
+    var tenant: String
+    var labels: [String: String]
+    var createdAt: Timestamp
+    var generation: Int64
+    /// The node that it is bound to; machines have one.
+    var node: NodeID?
+    /// The machine's uid slot on its node.
+    var uidSlot: Int?
+    var spec: Subject.Spec
+
+    /// The metadata with the revision that the record was read at.
+    func metadata(_ revision: Revision) -> Metadata<Subject> {
+        Metadata(
+            id: id, name: name, tenant: tenant, labels: labels, createdAt: createdAt, generation: generation,
+            revision: revision.number)
+    }
+}
+
+/// A resource with a spec and a status under keys of their own.
+protocol StoredResource: Sendable {
+    associatedtype Spec: Codable & Hashable & Sendable
+    associatedtype Status: Codable & Hashable & Sendable
+
+    static var kind: ResourceKind { get }
+
+    var metadata: Metadata<Self> { get }
+    var spec: Spec { get set }
+    var status: Status { get set }
+
+    init(metadata: Metadata<Self>, spec: Spec, status: Status)
+}
+
+extension StoredResource {
+    static var specFormat: RecordFormat<SpecRecord<Self>> { RecordFormat("\(kind.rawValue).spec") }
+    static var statusFormat: RecordFormat<Status> { RecordFormat("\(kind.rawValue).status") }
+}
+
+extension VirtualMachine: StoredResource {
+    static var kind: ResourceKind { .machine }
+}
+
+extension Image: StoredResource {
+    static var kind: ResourceKind { .image }
+}
+
+extension Kernel: StoredResource {
+    static var kind: ResourceKind { .kernel }
+}
+
+extension Operation: StoredResource {
+    static var kind: ResourceKind { .operation }
+}
+
+/// What stands under a node's key of a machine; rewritten whenever what is wanted of the machine changes.
+struct BindingRecord: Codable, Hashable, Sendable {
+    var tenant: String
+    var generation: Int64
+
+    static let format = RecordFormat<BindingRecord>("node.vm")
+}
+
+/// What stands under a request id.
+struct RequestRecord: Codable, Hashable, Sendable {
+    /// The operation that it made; nil for a change without one.
+    var operation: OperationID?
+    /// The id of what it made or changed.
+    var target: String
+    /// Tells its content from another's.
+    var digest: String
+    var createdAt: Timestamp
+
+    static let format = RecordFormat<RequestRecord>("request")
+}
+
+/// What stands under a node's key.
+struct NodeRecord: Codable, Sendable {
+    var id: NodeID
+    var name: String
+    var tenant: String
+    var labels: [String: String]
+    var createdAt: Timestamp
+    var status: NodeStatus
+
+    static let format = RecordFormat<NodeRecord>("node")
+}
+
+/// Which programs may open the store.
+struct StoreFormat: Codable, Hashable, Sendable {
+    /// The oldest format number that a program has to know.
+    var oldest: Int
+    /// The version of the program that set it, for the remedy.
+    var program: String
+
+    static let format = RecordFormat<StoreFormat>("meta.format")
+    /// The number that this program knows.
+    static let current = 1
+}
+
+extension Run {
+    static let format = RecordFormat<Run>("node.run")
+}

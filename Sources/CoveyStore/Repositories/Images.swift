@@ -1,0 +1,67 @@
+package import CoveyModel
+
+/// Images. As ``Machines``, without nodes.
+package struct Images: Sendable {
+    private let core: RepositoryCore
+    private var table: ResourceTable<Image> { ResourceTable(core: core) }
+
+    init(_ core: RepositoryCore) { self.core = core }
+
+    /// Asks for an image, with its operation, in one transaction.
+    /// Errors: ``ErrorCode/conflict`` for a name that is taken or a request id that was used for something else.
+    package func create(
+        _ tenant: Tenant, name: String, labels: [String: String] = [:], spec: ImageSpec, node: NodeID,
+        requestID: String, kind: OperationKind = .buildImage
+    ) async throws -> (image: Image, operation: Operation) {
+        try Names.checkImage(name)
+        let metadata = Metadata(
+            id: core.ids.next(Image.self), name: name, tenant: tenant.description, labels: labels,
+            createdAt: core.now())
+        let made = try await table.create(
+            Image(metadata: metadata, spec: spec, status: ImageStatus()), node: node, bound: false,
+            requestID: requestID, kind: kind, digest: try core.digest(kind, name, labels, spec)
+        ) { _ in nil }
+        return (made.resource, made.operation)
+    }
+
+    /// An image by id. Errors: ``ErrorCode/notFound``, ``ErrorCode/corrupt``.
+    package func get(_ id: ImageID) async throws -> Image {
+        try await table.load(id).resource
+    }
+
+    /// An image by name, id or unambiguous part of an id. Errors: ``ErrorCode/notFound``, ``ErrorCode/conflict``.
+    package func get(_ tenant: Tenant, _ reference: String) async throws -> Image {
+        try await table.resolve(tenant, reference).resource
+    }
+
+    /// The images of a tenant, or of all (nil), that have all the labels.
+    package func list(_ tenant: Tenant? = nil, labels: [String: String] = [:]) async throws -> Listing<Image> {
+        try await table.list(tenant, labels: labels)
+    }
+
+    /// Changes what was seen. `change` has to be idempotent and may be called several times.
+    @discardableResult
+    package func updateStatus(
+        _ id: ImageID, change: @Sendable (inout ImageStatus) throws -> Void
+    ) async throws -> Image {
+        try await table.updateStatus(id, change: change)
+    }
+
+    /// Marks an image as to be deleted (``ArtifactState/deleting``), with its operation, in one transaction.
+    package func requestRemoval(
+        _ id: ImageID, node: NodeID, requestID: String
+    ) async throws -> (image: Image, operation: Operation) {
+        let made = try await table.request(.deleteImage, on: id, node: node, requestID: requestID) {
+            $0.state = .deleting
+        }
+        return (made.resource, made.operation)
+    }
+
+    /// Removes all keys of an image in one transaction; idempotent.
+    package func remove(_ id: ImageID) async throws {
+        try await table.remove(id)
+    }
+
+    /// The images of a tenant, or of all (nil), and their changes.
+    package func watch(_ tenant: Tenant? = nil) -> ChangeStream<Image> { table.watch(tenant) }
+}
