@@ -2,6 +2,7 @@ import CoveyGuard
 import CoveyGuardClient
 import CoveyModel
 import CoveySystem
+import CoveyTesting
 import CoveyVMM
 import Glibc
 import Testing
@@ -47,8 +48,9 @@ import Testing
         try await GuardFixture.with { fixture in
             let client = fixture.client
             var request = try fixture.script("child", "echo before >&3; read line <&4; echo after >&3; exit 9")
-            let pipe = try makePipe()
-            request.descriptors.append(PassedDescriptor(SharedDescriptor(try pipe.reader.duplicate()), as: 4))
+            var pipe = try makePipe()
+            let (reader, writer) = (SharedDescriptor(pipe.takeFirst()), SharedDescriptor(pipe.takeSecond()))
+            request.descriptors.append(PassedDescriptor(reader, as: 4))
             request.console = ConsoleLog(number: 3, path: "\(fixture.folder)/child.log", limit: .mebibytes(1))
             let process = try await client.spawn(request)
             let wait = Task { try await client.waitForExit("child") }
@@ -61,7 +63,7 @@ import Testing
             }
             try await eventually("it is replaced") { try await client.facts().replacements == 1 }
             #expect(try await client.processes() == [process])
-            try writeAll(pipe.writer.raw, Array("go\n".utf8))
+            try writeAll(writer.raw, Array("go\n".utf8))
             #expect(try await wait.value == .known(.exited(9)))
             #expect(try readText("\(fixture.folder)/child.log") == "before\nafter\n")
             try await client.forget("child")
@@ -182,20 +184,21 @@ import Testing
     @Test("a console goes on over the death of a guard")
     func consoleGoesOn() async throws {
         try await GuardFixture.with { fixture in
-            let pipe = try makePipe()
+            var pipe = try makePipe()
+            let (reader, writer) = (SharedDescriptor(pipe.takeFirst()), SharedDescriptor(pipe.takeSecond()))
             var request = try fixture.script(
                 "talker", "while read line; do echo $line >&3; echo $line >&2; done; echo end >&3")
-            request.descriptors.append(PassedDescriptor(SharedDescriptor(try pipe.reader.duplicate()), as: 0))
+            request.descriptors.append(PassedDescriptor(reader, as: 0))
             request.console = ConsoleLog(number: 3, path: "\(fixture.folder)/talker.log", limit: .mebibytes(1))
             request.errorLog = "\(fixture.folder)/talker.err"
             let pid = try await fixture.client.spawn(request).identity.pid
             request.descriptors = []
-            try writeAll(pipe.writer.raw, Array("one\n".utf8))
+            try writeAll(writer.raw, Array("one\n".utf8))
             try await eventually("one is there") { try readText("\(fixture.folder)/talker.log") == "one\n" }
             try await fixture.killGuard()
-            try writeAll(pipe.writer.raw, Array("two\n".utf8))
+            try writeAll(writer.raw, Array("two\n".utf8))
             _ = try await fixture.client.processes()
-            try writeAll(pipe.writer.raw, Array("three\n".utf8))
+            try writeAll(writer.raw, Array("three\n".utf8))
             try await eventually("all is there") {
                 try readText("\(fixture.folder)/talker.log") == "one\ntwo\nthree\n"
                     && (try readText("\(fixture.folder)/talker.err")) == "one\ntwo\nthree\n"
