@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -93,7 +92,7 @@ static int drop_privileges(const struct covey_spawn *request) {
             break;
         }
     CALL(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    CALL(SYS_setgroups, 0, NULL);
+    CALL(SYS_setgroups, request->supplementary_count, request->supplementary);
     CALL(SYS_setresgid, request->group, request->group, request->group);
     CALL(SYS_setresuid, request->user, request->user, request->user);
     CALL(SYS_capset, &header, nothing);
@@ -179,19 +178,4 @@ int covey_reap(int pidfd, int *value) {
     if (information.si_pid == 0) return 0;
     *value = information.si_status;
     return information.si_code == CLD_EXITED ? 1 : 2;
-}
-
-int covey_signal_descriptor(const int *signals, size_t count) {
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t index = 0; index < count; index++) sigaddset(&set, signals[index]);
-    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) return -1;
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-int covey_next_signal(int descriptor) {
-    struct signalfd_siginfo information;
-    ssize_t got = read(descriptor, &information, sizeof information);
-    if (got < 0) return errno == EAGAIN ? 0 : -1;
-    return (int)information.ssi_signo;
 }

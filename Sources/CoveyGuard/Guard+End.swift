@@ -45,6 +45,7 @@ extension Guard {
             for name in draining.keys.sorted() where draining[name]?.remove(fifo) != nil {
                 guard draining[name]?.isEmpty == true else { continue }
                 draining[name] = nil
+                announced.remove(name)
                 announce(name)
             }
         }
@@ -53,6 +54,7 @@ extension Guard {
 
     private func announce(_ name: String) {
         guard let record = table[name], record.hasEnded else { return }
+        if draining[name] != nil { announced.insert(name) }
         for waiter in waiters.removeValue(forKey: name) ?? [] { waiter.reply(.process(record.process)) }
     }
 

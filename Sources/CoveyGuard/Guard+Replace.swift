@@ -32,7 +32,7 @@ extension Guard {
     func drainHasPaused(_ pipes: [String: Int32]) {
         guard let replacement = replacing else { return drain.resume() }
         do {
-            let state = GuardState(records: table.sorted, replacements: replacements, pipes: pipes)
+            let state = state(pipes: pipes)
             let memory = try memoryFile(named: "covey-guard", state.encoded)
             let kept = [listener.raw, lock.raw, memory.raw] + pipes.values
             for descriptor in kept { try setCloseOnExec(descriptor, false) }

@@ -71,7 +71,7 @@ extension Guard {
         }
         let plan = SpawnPlan(
             arguments: spawn.arguments, environment: spawn.environment, workingDirectory: spawn.workingDirectory,
-            descriptors: map, groups: memberships.raw, rights: .confined(user: spawn.user),
+            descriptors: map, groups: memberships.raw, rights: .confined(user: spawn.user, groups: spawn.groups),
             isIsolated: spawn.isolatesNetwork, openFiles: spawn.openFiles.map(Int.init))
         let started: SpawnedProcess
         do throws(SystemError) {

@@ -26,8 +26,14 @@ extension Guard {
             return FileDescriptor(owning: handover.lock)
         }
         let lock = try openFile(options.lockPath, [.readWrite, .create, .noFollow])
-        guard try tryLock(lock.raw) else {
-            throw CoveyError(.conflict, "a guard of \(options.runFolder) runs already")
+        // A guard that was killed while it started a process leaves the lock to that until it calls exec.
+        let pause = try EventLoop()
+        let deadline = ContinuousClock.now + .milliseconds(500)
+        while try !tryLock(lock.raw) {
+            guard ContinuousClock.now < deadline else {
+                throw CoveyError(.conflict, "a guard of \(options.runFolder) runs already")
+            }
+            try pause.turn(limit: .milliseconds(5))
         }
         return lock
     }

@@ -4,20 +4,28 @@ internal import CoveySystem
 internal import Glibc
 
 extension Guard {
-    /// Takes over what an earlier guard, or this one before it replaced itself, has left.
-    func takeOver() throws {
-        var state: GuardState?
+    /// What an earlier guard, or this one before it replaced itself, has left; nil where there was none.
+    static func earlierState(_ options: GuardOptions) throws -> GuardState? {
         if let handover = options.handover {
             let memory = FileDescriptor(owning: handover.state)
-            do { state = try GuardState(decoding: readAll(memory.raw)) } catch {
-                note("the replaced guard's state is not understood: \(error)")
-            }
-            replacements = (state?.replacements ?? 0) + 1
+            do {
+                var state = try GuardState(decoding: readAll(memory.raw))
+                state.replacements += 1
+                return state
+            } catch { note("the replaced guard's state is not understood: \(error)") }
         }
-        let pipes = state?.pipes ?? [:]
-        for descriptor in pipes.values { try setCloseOnExec(descriptor) }
-        if state == nil { state = try GuardState.load(from: options.statePath, note: note) }
-        for record in state?.records ?? [] { try takeOver(record, pipes) }
+        return try GuardState.load(from: options.statePath, note: note)
+    }
+
+    /// Takes over what an earlier guard has left.
+    func takeOver(_ state: GuardState) throws {
+        if options.handover != nil { replacements = state.replacements }
+        for descriptor in state.pipes.values { try setCloseOnExec(descriptor) }
+        for record in state.records { try takeOver(record, state.pipes) }
+    }
+
+    /// Takes processes over that only their control groups tell of.
+    func adoptOthers() throws {
         for name in try groups.names() where table[name] == nil { try adopt(name) }
     }
 
@@ -83,7 +91,7 @@ extension Guard {
         return (leaders.isEmpty ? members : leaders).min { ($0.startTime, $0.pid) < ($1.startTime, $1.pid) }
     }
 
-    private func readAll(_ descriptor: Int32) throws(SystemError) -> [UInt8] {
+    private static func readAll(_ descriptor: Int32) throws(SystemError) -> [UInt8] {
         var bytes: [UInt8] = []
         while let part = try readSome(descriptor), !part.isEmpty { bytes += part }
         return bytes

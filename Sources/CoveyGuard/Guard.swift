@@ -25,6 +25,8 @@ package final class Guard {
     var waiters: [String: [(connection: UInt64, packet: UInt64, reply: Reply)]] = [:]
     /// Processes that have ended and whose logs are being drained, with the pipes that are not done.
     var draining: [String: Set<String>] = [:]
+    /// Of these, the ones whose end was told without waiting any longer.
+    var announced: Set<String> = []
     /// Limits that were refused, a sentence each.
     var refusedLimits: Set<String> = []
     var connections: [UInt64: GuardConnection] = [:]
@@ -48,7 +50,8 @@ package final class Guard {
         signals = try SignalDescriptor([SIGHUP, SIGTERM, SIGINT])
         _ = signal(SIGPIPE, SIG_IGN)
         loop = try EventLoop()
-        groups = try ControlGroups(instance: options.instance)
+        let earlier = try Self.earlierState(options)
+        groups = try ControlGroups(instance: options.instance, earlierBase: earlier?.groupBase)
         drain = ConsoleDrain(owner: loop.waker)
         if let handover = options.handover {
             listener = FileDescriptor(owning: handover.socket)
@@ -57,7 +60,8 @@ package final class Guard {
             try removeFile(options.socketPath)
             listener = try listenUnix(options.socketPath, .packets)
         }
-        try takeOver()
+        if let earlier { try takeOver(earlier) }
+        try adoptOthers()
         try save()
         loop.onWake = { [unowned self] in drainHasProgressed() }
         try loop.add(signals.raw, .readable) { [unowned self] _ in signalsArrived() }
@@ -75,7 +79,13 @@ package final class Guard {
 
     /// Writes the state file.
     func save() throws(SystemError) {
-        try GuardState(records: table.sorted, replacements: replacements).save(to: options.statePath)
+        try state().save(to: options.statePath)
+    }
+
+    /// What the next guard has to know.
+    func state(pipes: [String: Int32] = [:]) -> GuardState {
+        GuardState(
+            records: table.sorted, replacements: replacements, groupBase: groups.unifiedBase, pipes: pipes)
     }
 
     /// Writes the state file where nothing can be refused any more; the control groups know what it would lack.
@@ -162,7 +172,9 @@ package final class Guard {
 
     private func wait(_ name: String, connection: UInt64, packet: UInt64, _ reply: @escaping Reply) {
         guard let record = table[name] else { return reply(.failure(.notFound("process", name))) }
-        if record.hasEnded && draining[name] == nil { return reply(.process(record.process)) }
+        if record.hasEnded && (draining[name] == nil || announced.contains(name)) {
+            return reply(.process(record.process))
+        }
         waiters[name, default: []].append((connection, packet, reply))
     }
 

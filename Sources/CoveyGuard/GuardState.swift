@@ -9,6 +9,8 @@ package struct GuardState: Hashable, Sendable {
     package var records: [ProcessRecord] = []
     /// How often this guard has replaced itself.
     package var replacements: UInt32 = 0
+    /// Where the control groups of version 2 are; nil without version 2.
+    package var groupBase: String?
     /// Descriptors of pipes by path; only in memory.
     package var pipes: [String: Int32] = [:]
 
@@ -17,7 +19,10 @@ package struct GuardState: Hashable, Sendable {
     private static let magic = Array("cvgs".utf8)
 
     /// Makes a state.
-    package init(records: [ProcessRecord] = [], replacements: UInt32 = 0, pipes: [String: Int32] = [:]) {
+    package init(
+        records: [ProcessRecord] = [], replacements: UInt32 = 0, groupBase: String? = nil, pipes: [String: Int32] = [:]
+    ) {
+        self.groupBase = groupBase
         self.records = records
         self.replacements = replacements
         self.pipes = pipes
@@ -35,6 +40,7 @@ package struct GuardState: Hashable, Sendable {
                 inner.put(2, descriptor)
             }
         }
+        if let groupBase { writer.put(4, groupBase) }
         return writer.bytes
     }
 
@@ -46,6 +52,7 @@ package struct GuardState: Hashable, Sendable {
         let fields = try FieldReader(rest)
         for value in fields.all(1) { records.append(try ProcessRecord(from: try FieldReader(value))) }
         replacements = try fields.integer(2) ?? 0
+        groupBase = try fields.text(4)
         for value in fields.all(3) {
             let inner = try FieldReader(value)
             let path = try inner.required(try inner.text(1), "a pipe's path")

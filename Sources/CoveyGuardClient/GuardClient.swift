@@ -169,11 +169,15 @@ package actor GuardClient: ProcessSupervisor {
     private func connected() async throws -> GuardLink {
         if isClosed { throw CoveyError(.cancelled, "the connection to the guard was closed") }
         if let link, !link.isLost { return link }
-        if let connecting { return try await connecting.value }
-        let task = Task { try await connect() }
+        let task =
+            connecting
+            ?? Task {
+                defer { connecting = nil }
+                return try await connect()
+            }
         connecting = task
-        defer { connecting = nil }
-        return try await task.value
+        // The task is shared; a caller that is cancelled leaves it to the others.
+        return try await withDeadline(patience + .seconds(5), "connecting to the guard") { try await task.value }
     }
 
     private func connect() async throws -> GuardLink {

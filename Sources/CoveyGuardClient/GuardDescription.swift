@@ -21,6 +21,7 @@ package struct GuardDescription: Hashable, Sendable {
 extension GuardSpawn {
     init(_ request: SpawnRequest, mark: String) {
         self.init(name: request.name, mark: mark, arguments: request.arguments, user: request.user)
+        groups = request.groups
         environment = request.environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         workingDirectory = request.workingDirectory
         descriptorNumbers = request.descriptors.map(\.number)

@@ -82,9 +82,9 @@ package struct GuardLauncher: Sendable {
         let command = command
         do {
             return try await pool.run { [reactor] in
-                let pipe = try makePipe()
-                let output = try pipe.writer.duplicate()
-                let stream = try ByteStream(try pipe.reader.duplicate(), reactor: reactor)
+                var pipe = try makePipe()
+                let output = pipe.takeSecond()
+                let stream = try ByteStream(pipe.takeFirst(), reactor: reactor)
                 let plan = SpawnPlan(
                     arguments: command, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
                     descriptors: [1: output.raw, 2: output.raw], rights: .inherited)

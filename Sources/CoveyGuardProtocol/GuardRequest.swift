@@ -117,6 +117,7 @@ extension GuardSpawn {
         if let tasks { writer.put(12, tasks) }
         if let milliCPUs { writer.put(13, milliCPUs) }
         if let openFiles { writer.put(14, openFiles) }
+        for group in groups { writer.put(15, group) }
     }
 
     fileprivate init(from fields: FieldReader) throws(CoveyError) {
@@ -139,5 +140,6 @@ extension GuardSpawn {
         tasks = try fields.integer(12)
         milliCPUs = try fields.integer(13)
         openFiles = try fields.integer(14)
+        groups = try fields.integers(15)
     }
 }

@@ -31,6 +31,8 @@ package struct GuardSpawn: Hashable, Sendable {
     package var workingDirectory = "/"
     /// uid and gid.
     package var user: UInt32
+    /// Supplementary groups.
+    package var groups: [UInt32] = []
     /// The process's numbers of the packet's descriptors, in their order.
     package var descriptorNumbers: [Int32] = []
     /// Where its console goes.
@@ -73,6 +75,7 @@ package struct GuardSpawn: Hashable, Sendable {
             "descriptor numbers go from 0 to \(GuardProtocol.highestDescriptor)")
         try refuse(descriptorNumbers.count > GuardProtocol.mostDescriptors, "it has too many descriptors")
         try refuse(user == .max, "there is no user \(user)")
+        try refuse(groups.contains(.max) || groups.count > 32, "its groups cannot be set")
         let limits = [
             memory.map { Int($0.bytes) }, tasks.map(Int.init), milliCPUs.map(Int.init), openFiles.map(Int.init),
         ]

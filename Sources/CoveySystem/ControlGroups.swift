@@ -21,9 +21,12 @@ package struct ControlGroupLimits: Hashable, Sendable {
 
 /// The control groups of one instance: a folder `covey-INSTANCE` in each hierarchy, a group per process below it.
 ///
-/// Version 2 where it is mounted (in the unit's own subtree where systemd delegated it), and those version 1
-/// controllers that version 2 does not have here. All calls are idempotent. Source: the kernel's cgroup-v2 and
-/// cgroup-v1 documents, systemd's "Control Group APIs and Delegation".
+/// Version 2 where it is mounted, and those version 1 controllers that version 2 does not have here. All calls are
+/// idempotent. Source: the kernel's cgroup-v2 and cgroup-v1 documents, systemd's "Control Group APIs and Delegation".
+///
+/// The folder lies in the unit that systemd delegated (`Delegate=yes`) only where systemd starts us in a subgroup of
+/// it (`DelegateSubgroup=`, systemd 254): without, a unit that has machines left cannot be started again, since the
+/// kernel takes no process into a group that hands controllers down. There it lies at the hierarchy's root.
 package struct ControlGroups: Sendable {
     /// The group of the guard itself; no process can have this name.
     package static let ownGroup = "_guard"
@@ -44,18 +47,28 @@ package struct ControlGroups: Sendable {
     /// What cannot be limited or watched on this host, a sentence each.
     package let limitations: [String]
 
+    /// The folder of version 2 that holds the instance's folder, for the next guard; nil without version 2.
+    package var unifiedBase: String? { hierarchies.first { $0.version == 2 }?.base }
+
     /// Finds the hierarchies, makes the instance's folders, and moves this process into a group of its own beside
     /// the others, so that whoever ends the group it was started in ends neither it nor them.
-    package init(instance: InstanceID, ownsProcess: Bool = true) throws(SystemError) {
+    ///
+    /// `earlierBase` is the ``unifiedBase`` of the guard before: kept where its groups are there still.
+    /// `mountinfo` stands for the text of `/proc/self/mountinfo`.
+    package init(
+        instance: InstanceID, ownsProcess: Bool = true, earlierBase: String? = nil, mountinfo: String? = nil
+    ) throws(SystemError) {
         let membership = try readText("/proc/self/cgroup")
-        let mounts = ControlGroupMount.parse(try readText("/proc/self/mountinfo"))
+        let hostMounts = try readText("/proc/self/mountinfo")
+        let mounts = ControlGroupMount.parse(mountinfo ?? hostMounts)
         let name = "covey-\(instance)"
         var found: [Hierarchy] = []
         var sentences: [String] = []
         var missing = Set(ControlGroupController.allCases)
         if let mount = mounts.first(where: { $0.version == 2 }) {
             do throws(SystemError) {
-                let unified = try Self.unified(mount, membership, name, ownsProcess: ownsProcess)
+                let unified = try Self.unified(
+                    mount, membership, name, earlierBase: earlierBase, ownsProcess: ownsProcess)
                 missing.subtract(unified.controllers)
                 found.append(unified)
             } catch { sentences.append("control groups of version 2 cannot be used here: \(error)") }
@@ -80,17 +93,16 @@ package struct ControlGroups: Sendable {
     }
 
     private static func unified(
-        _ mount: ControlGroupMount, _ membership: String, _ name: String, ownsProcess: Bool
+        _ mount: ControlGroupMount, _ membership: String, _ name: String, earlierBase: String?, ownsProcess: Bool
     ) throws(SystemError) -> Hierarchy {
         var base = mount.path
-        var isDelegated = false
-        if let own = mount.ownPath(membership) {
-            // A guard that was started again by exec sits in BASE/covey-INSTANCE/_guard already.
-            let suffix = "/\(name)/\(ownGroup)"
-            let unit = own.hasSuffix(suffix) ? String(own.dropLast(suffix.count)) : own
-            isDelegated = hasDelegation(mount.path + unit)
-            if isDelegated { base = mount.path + unit }
+        if let earlierBase, fileExists("\(earlierBase)/\(name)") {
+            base = earlierBase
+        } else if let own = mount.ownPath(membership) {
+            let unit = parentFolder(own)
+            if unit != "/" && hasDelegation(mount.path + unit) { base = mount.path + unit }
         }
+        let isDelegated = base != mount.path
         let folder = "\(base)/\(name)"
         try makeFolder(folder, mode: 0o755)
         if ownsProcess {

@@ -8,8 +8,8 @@ package struct SpawnPlan: Sendable {
     package enum Rights: Hashable, Sendable {
         /// The caller's own.
         case inherited
-        /// This uid and gid, no groups, no capability, no way to new privileges, no core dumps.
-        case confined(user: UInt32)
+        /// This uid and gid, just these groups, no capability, no way to new privileges, no core dumps.
+        case confined(user: UInt32, groups: [UInt32] = [])
     }
 
     /// The program, absolute, and its arguments.
@@ -68,7 +68,9 @@ package struct SpawnPlan: Sendable {
         var request = covey_spawn()
         request.flags = flags
         if isIsolated { request.flags |= Int32(COVEY_SPAWN_ISOLATE) }
-        if case .confined(let user) = rights {
+        var supplementary: [UInt32] = []
+        if case .confined(let user, let groups) = rights {
+            supplementary = groups
             request.flags |= Int32(COVEY_SPAWN_CONFINE)
             request.user = user
             request.group = user
@@ -76,6 +78,7 @@ package struct SpawnPlan: Sendable {
         request.open_files = UInt64(openFiles ?? 0)
         request.descriptor_count = targets.count
         request.group_count = groups.count
+        request.supplementary_count = supplementary.count
         var pid: Int32 = 0
         var pidfd: Int32 = -1
         var stage: Int32 = 0
@@ -84,7 +87,8 @@ package struct SpawnPlan: Sendable {
                 workingDirectory.withCString { directory in
                     sources.withUnsafeBufferPointer { sources in
                         targets.withUnsafeBufferPointer { targets in
-                            groups.withUnsafeBufferPointer { groups in
+                            withGroups(supplementary) { groups, supplementary in
+                                request.supplementary = supplementary.baseAddress
                                 request.path = UnsafePointer(arguments[0])
                                 request.arguments = UnsafePointer(arguments)
                                 request.environment = UnsafePointer(environment)
@@ -101,6 +105,14 @@ package struct SpawnPlan: Sendable {
         }
         if error != 0 { throw failure(stage: Int(stage), error, program) }
         return (pid, pidfd)
+    }
+
+    private func withGroups<R>(
+        _ supplementary: [UInt32], _ body: (UnsafeBufferPointer<Int32>, UnsafeBufferPointer<UInt32>) -> R
+    ) -> R {
+        groups.withUnsafeBufferPointer { groups in
+            supplementary.withUnsafeBufferPointer { body(groups, $0) }
+        }
     }
 
     private func failure(stage: Int, _ error: Int32, _ program: String) -> SystemError {

@@ -71,10 +71,11 @@ import Testing
             _ = try await exchange(fixture, socket.raw, GuardRequest.limitations.encoded(id: 1))
             let before = try listFolder("/proc/\(guardPID)/fd").count
             let spawn = GuardSpawn(name: "wrong", mark: "m", arguments: ["/bin/true"], user: 54_321)
-            let pipe = try makePipe()
+            var pipe = try makePipe()
+            let (reader, writer) = (SharedDescriptor(pipe.takeFirst()), SharedDescriptor(pipe.takeSecond()))
             let answer = try await exchange(
                 fixture, socket.raw, GuardRequest.spawn(spawn).encoded(id: 2),
-                descriptors: [pipe.reader.raw, pipe.writer.raw])
+                descriptors: [reader.raw, writer.raw])
             guard case .failure(let error) = answer else {
                 Issue.record("\(String(describing: answer))")
                 return
@@ -90,13 +91,14 @@ import Testing
             let command = [
                 try GuardFixture.program, "--root-run", fixture.launcher.runFolder, "--instance", "\(fixture.instance)",
             ]
-            let pipe = try makePipe()
+            var pipe = try makePipe()
+            let (reader, writer) = (SharedDescriptor(pipe.takeFirst()), SharedDescriptor(pipe.takeSecond()))
             let second = try SpawnPlan(
-                arguments: command, descriptors: [2: pipe.writer.raw], rights: .inherited
+                arguments: command, descriptors: [2: writer.raw], rights: .inherited
             ).start().takeDescriptor()
             try await fixture.reactor.readable(second.raw)
             #expect(try second.reap() == .exited(4))
-            let said = try #require(try readSome(pipe.reader.raw))
+            let said = try #require(try readSome(reader.raw))
             #expect(String(decoding: said, as: UTF8.self).contains("runs already"))
             _ = try await fixture.client.facts()
         }

@@ -53,12 +53,13 @@ import Testing
             try makeFolder("\(fixture.folder)/vm")
             var request = try fixture.script("homeless", "yes | head -c 3000000 >&3")
             request.console = ConsoleLog(number: 3, path: "\(fixture.folder)/vm/c.log", limit: .kibibytes(64))
-            let pipe = try makePipe()
+            var pipe = try makePipe()
+            let (reader, writer) = (SharedDescriptor(pipe.takeFirst()), SharedDescriptor(pipe.takeSecond()))
             request.arguments[2] = "read line <&4; " + request.arguments[2]
-            request.descriptors.append(PassedDescriptor(SharedDescriptor(try pipe.reader.duplicate()), as: 4))
+            request.descriptors.append(PassedDescriptor(reader, as: 4))
             _ = try await fixture.client.spawn(request)
             try removeTree("\(fixture.folder)/vm")
-            try writeAll(pipe.writer.raw, Array("go\n".utf8))
+            try writeAll(writer.raw, Array("go\n".utf8))
             #expect(try await fixture.client.waitForExit("homeless") == .known(.exited(0)))
             try await fixture.client.forget("homeless")
         }

@@ -1,5 +1,6 @@
 import CoveyGuardProtocol
 import CoveyModel
+import CoveyTesting
 import Testing
 
 @Suite struct ProtocolTests {
@@ -13,6 +14,7 @@ import Testing
         spawn.tasks = 5
         spawn.milliCPUs = 1500
         spawn.openFiles = 64
+        spawn.groups = [108]
         return spawn
     }
 
@@ -78,7 +80,7 @@ import Testing
         + "0700" + "04000000" + "09000000" + "0800" + "20000000" + "0100" + "04000000" + "04000000" + "0200"
         + "02000000" + "2f63" + "0300" + "08000000" + "0020000000000000" + "0900" + "02000000" + "2f65" + "0a00"
         + "01000000" + "01" + "0b00" + "08000000" + "0000100000000000" + "0c00" + "04000000" + "05000000" + "0d00"
-        + "04000000" + "dc050000" + "0e00" + "04000000" + "40000000"
+        + "04000000" + "dc050000" + "0e00" + "04000000" + "40000000" + "0f00" + "04000000" + "6c000000"
 
     @Test("unknown fields are skipped and unknown kinds keep their id")
     func forwardCompatible() throws {
@@ -120,20 +122,5 @@ import Testing
             } catch { refused += 1 }
         }
         #expect(accepted > 1000 && refused > 1000)
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators").
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
     }
 }

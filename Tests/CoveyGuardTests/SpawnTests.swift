@@ -12,6 +12,7 @@ import Testing
             var request = try fixture.sleeper("confined")
             request.arguments = ["/bin/sleep", "1000"]
             request.workingDirectory = "/usr"
+            request.groups = [5432, 4321]
             request.limits.openFiles = 77
             let pid = try await fixture.client.spawn(request).identity.pid
             try await eventually("sleep runs") { try status(pid, "Name") == "sleep" }
@@ -21,7 +22,7 @@ import Testing
             #expect(try status(pid, "NoNewPrivs") == "1")
             #expect(try status(pid, "Uid") == "54321 54321 54321 54321")
             #expect(try status(pid, "Gid") == "54321 54321 54321 54321")
-            #expect(try status(pid, "Groups") == "")
+            #expect(try status(pid, "Groups") == "4321 5432")
             #expect(try status(pid, "Umask") == "0077")
             for set in ["SigBlk", "SigIgn", "SigCgt"] { #expect(try status(pid, set) == "0000000000000000", "\(set)") }
             let limits = try readText("/proc/\(pid)/limits").split(separator: "\n")

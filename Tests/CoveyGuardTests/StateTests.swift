@@ -109,6 +109,35 @@ import Testing
         #expect(mounts[0].ownPath("0::/elsewhere\n") == nil)
     }
 
+    @Test("groups of version 1 hold, kill and let go of processes where there is no version 2")
+    func versionOne() async throws {
+        let instance = InstanceID(random: .random(in: .min ... .max))
+        let all = try readText("/proc/self/mountinfo").split(separator: "\n")
+        let mountinfo = all.filter { !$0.contains(" - cgroup2 ") }.joined(separator: "\n")
+        guard all.contains(where: { $0.contains(" - cgroup ") && $0.contains("pids") }) else {
+            // A host with version 2 alone: without it there is no group, and that is said.
+            let groups = try ControlGroups(instance: instance, ownsProcess: false, mountinfo: mountinfo)
+            #expect(groups.limitations.count == 4)
+            return
+        }
+        let groups = try ControlGroups(instance: instance, ownsProcess: false, mountinfo: mountinfo)
+        #expect(groups.unifiedBase == nil)
+        #expect(try groups.make("a", limits: ControlGroupLimits(tasks: 9)).isEmpty)
+        let membership = try groups.openMembership("a")
+        let process = try SpawnPlan(
+            arguments: ["/bin/sleep", "1000"], groups: membership, rights: .confined(user: 54_321)
+        ).start()
+        for descriptor in membership { try FileDescriptor(owning: descriptor).close() }
+        #expect(try groups.names() == ["a"])
+        #expect(try groups.members("a") == [process.pid])
+        #expect(try groups.remove("a") == false)
+        try groups.kill("a")
+        let descriptor = process.takeDescriptor()
+        try await eventually("it has ended") { try descriptor.reap() == .signalled(9) }
+        try await eventually("it is gone") { try groups.remove("a") }
+        #expect(try groups.removeAll())
+    }
+
     @Test("a program's name with blanks and parentheses does not confuse what is read of its process")
     func processFacts() throws {
         let text = "77 (a) R (b) S 1 77 76 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000\n"

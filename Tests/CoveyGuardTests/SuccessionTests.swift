@@ -2,6 +2,7 @@ import CoveyGuard
 import CoveyGuardClient
 import CoveyModel
 import CoveySystem
+import CoveyTesting
 import CoveyVMM
 import Glibc
 import Testing
@@ -47,8 +48,9 @@ import Testing
         try await GuardFixture.with { fixture in
             let client = fixture.client
             var request = try fixture.script("child", "echo before >&3; read line <&4; echo after >&3; exit 9")
-            let pipe = try makePipe()
-            request.descriptors.append(PassedDescriptor(SharedDescriptor(try pipe.reader.duplicate()), as: 4))
+            var pipe = try makePipe()
+            let (reader, writer) = (SharedDescriptor(pipe.takeFirst()), SharedDescriptor(pipe.takeSecond()))
+            request.descriptors.append(PassedDescriptor(reader, as: 4))
             request.console = ConsoleLog(number: 3, path: "\(fixture.folder)/child.log", limit: .mebibytes(1))
             let process = try await client.spawn(request)
             let wait = Task { try await client.waitForExit("child") }
@@ -61,7 +63,7 @@ import Testing
             }
             try await eventually("it is replaced") { try await client.facts().replacements == 1 }
             #expect(try await client.processes() == [process])
-            try writeAll(pipe.writer.raw, Array("go\n".utf8))
+            try writeAll(writer.raw, Array("go\n".utf8))
             #expect(try await wait.value == .known(.exited(9)))
             #expect(try readText("\(fixture.folder)/child.log") == "before\nafter\n")
             try await client.forget("child")
@@ -142,23 +144,61 @@ import Testing
         }
     }
 
+    @Test("a guard that is killed at random instants loses no process and starts none twice", arguments: [1, 2, 3, 4])
+    func killedAtRandom(seed: UInt64) async throws {
+        try await GuardFixture.with { fixture in
+            var generator = SeededGenerator(seed: seed)
+            let client = fixture.client
+            for round in 0..<8 {
+                let name = "r-\(round)"
+                var request = try fixture.sleeper(name)
+                request.arguments = ["/bin/sh", "-c", "echo started; exec sleep 1000"]
+                request.console = ConsoleLog(number: 3, path: "\(fixture.folder)/\(name).log", limit: .mebibytes(1))
+                let guardProcess = try ProcessDescriptor(pid: try await client.facts().processID)
+                let start = Task { [request] in try await client.spawn(request) }
+                try await Task.sleep(for: .microseconds(Int.random(in: 0...10_000, using: &generator)))
+                try guardProcess.send(SIGKILL)
+                let process = try await start.value
+                #expect(try fixture.groups.members(name) == [process.identity.pid])
+                try await eventually("it has started") { try fixture.output(name) == "started\n" }
+            }
+            #expect(try await client.processes().map(\.end) == [SupervisedProcess.End?](repeating: nil, count: 8))
+            for round in 0..<8 {
+                let name = "r-\(round)"
+                let guardProcess = try ProcessDescriptor(pid: try await client.facts().processID)
+                let end = Task {
+                    try await client.kill(name)
+                    try await client.forget(name)
+                }
+                try await Task.sleep(for: .microseconds(Int.random(in: 0...10_000, using: &generator)))
+                try guardProcess.send(SIGKILL)
+                // A kill that is repeated may find the process forgotten by nobody but itself.
+                try await end.value
+            }
+            #expect(try await client.processes().isEmpty)
+            #expect(try fixture.groups.names().isEmpty)
+            #expect(try listFolder(fixture.folder).filter { $0.hasSuffix(".fifo") }.isEmpty)
+        }
+    }
+
     @Test("a console goes on over the death of a guard")
     func consoleGoesOn() async throws {
         try await GuardFixture.with { fixture in
-            let pipe = try makePipe()
+            var pipe = try makePipe()
+            let (reader, writer) = (SharedDescriptor(pipe.takeFirst()), SharedDescriptor(pipe.takeSecond()))
             var request = try fixture.script(
                 "talker", "while read line; do echo $line >&3; echo $line >&2; done; echo end >&3")
-            request.descriptors.append(PassedDescriptor(SharedDescriptor(try pipe.reader.duplicate()), as: 0))
+            request.descriptors.append(PassedDescriptor(reader, as: 0))
             request.console = ConsoleLog(number: 3, path: "\(fixture.folder)/talker.log", limit: .mebibytes(1))
             request.errorLog = "\(fixture.folder)/talker.err"
             let pid = try await fixture.client.spawn(request).identity.pid
             request.descriptors = []
-            try writeAll(pipe.writer.raw, Array("one\n".utf8))
+            try writeAll(writer.raw, Array("one\n".utf8))
             try await eventually("one is there") { try readText("\(fixture.folder)/talker.log") == "one\n" }
             try await fixture.killGuard()
-            try writeAll(pipe.writer.raw, Array("two\n".utf8))
+            try writeAll(writer.raw, Array("two\n".utf8))
             _ = try await fixture.client.processes()
-            try writeAll(pipe.writer.raw, Array("three\n".utf8))
+            try writeAll(writer.raw, Array("three\n".utf8))
             try await eventually("all is there") {
                 try readText("\(fixture.folder)/talker.log") == "one\ntwo\nthree\n"
                     && (try readText("\(fixture.folder)/talker.err")) == "one\ntwo\nthree\n"

@@ -1,4 +1,4 @@
-// Processes: starting them without fork, their end, signals as a descriptor.
+// Processes: starting them without fork, and their end.
 #ifndef COVEY_SPAWN_H
 #define COVEY_SPAWN_H
 
@@ -10,7 +10,7 @@
 enum {
     // New network, IPC and UTS namespaces.
     COVEY_SPAWN_ISOLATE = 1,
-    // Another uid and gid, no groups, no capabilities, no way to new privileges.
+    // Another uid and gid, just the groups given, no capabilities, no way to new privileges.
     COVEY_SPAWN_CONFINE = 2,
     // The process is nobody's child here: init (or a subreaper) reaps it; no pidfd.
     COVEY_SPAWN_DETACH = 4,
@@ -37,6 +37,9 @@ struct covey_spawn {
     const int *sources;
     const int *targets;
     size_t descriptor_count;
+    // Supplementary groups of a confined process.
+    const uint32_t *supplementary;
+    size_t supplementary_count;
     // Opened cgroup.procs files.
     const int *groups;
     size_t group_count;
@@ -54,11 +57,5 @@ int covey_spawn(const struct covey_spawn *request, pid_t *pid, int *pidfd, int *
 // Reaps a child by its pidfd. Returns 0 while it runs, 1 with the exit status, 2 with the signal that ended it,
 // or -1 with errno (ECHILD where it is no child of ours).
 int covey_reap(int pidfd, int *value);
-
-// Blocks signals in this thread and makes a descriptor of them (signalfd), close-on-exec and non-blocking.
-int covey_signal_descriptor(const int *signals, size_t count);
-
-// The next signal of such a descriptor, 0 where none waits, -1 with errno.
-int covey_next_signal(int descriptor);
 
 #endif
