@@ -72,7 +72,7 @@ struct QEMUCommandLineTests {
             """
         #expect(
             QEMUDriver.readable(log, plan)
-                == "warning: x; -initrd: could not load /k/initramfs no; -blockdev x: Could not open /i/base /dev/fdset/170"
+                == "warning: x; could not load /k/initramfs no; Could not open /i/base /dev/fdset/170"
         )
     }
 

@@ -60,16 +60,16 @@ struct QEMUDriverFailureTests {
         }
     }
 
-    @Test("an overlay that is no qcow2 file is named in the error")
+    @Test("an overlay that is no qcow2 file is refused")
     func badOverlay() async throws {
         try await MachineRun.with("wait") { run in
             let disk = "\(run.folder)/disk"
             try writeFileAtomically(disk, [UInt8](repeating: 1, count: 4096))
             run.plan.disks = [DiskPlan(path: disk, format: .qcow2, readOnly: false, serial: "covey-root")]
             let copy = run
-            let error = await expectError(.failure) { _ = try await copy.launch() }
+            let error = await expectError(.corrupt) { _ = try await copy.launch() }
             #expect(error?.message.contains("qcow2") == true, "\(String(describing: error))")
-            try await expectClean(run, spawned: 1)
+            try await expectClean(run, spawned: 0)
         }
     }
 
