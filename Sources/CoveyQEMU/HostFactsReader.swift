@@ -65,6 +65,18 @@ package struct HostFactsReader: Sendable {
     }
 
     private func ask(_ path: String, _ name: String) async throws -> QEMUAbilities {
+        let client = QMPClient(try await start(path, name))
+        defer { client.close() }
+        let version = try await client.handshake(within: .seconds(20))
+        let machines = try await client.execute("query-machines").elements ?? []
+        let kvm = try await client.execute("query-kvm")["present"]
+        return QEMUAbilities(
+            path: path, version: version, hasMicroVM: machines.contains { $0["name"]?.text == "microvm" },
+            hasKVM: kvm == .bool(true))
+    }
+
+    /// Starts it, and keeps no copy of its end of the connection, so that its own end shows.
+    private func start(_ path: String, _ name: String) async throws -> ByteStream {
         let (stream, far) = try ends()
         let number: Int32 = 10
         _ = try await supervisor.spawn(
@@ -76,14 +88,7 @@ package struct HostFactsReader: Sendable {
                     "-sandbox", QEMUCommandLine.sandbox,
                 ], user: Self.user, descriptors: [PassedDescriptor(far, as: number)],
                 limits: ResourceLimits(memory: .mebibytes(256), tasks: 32, openFiles: 256)))
-        let client = QMPClient(stream)
-        defer { client.close() }
-        let version = try await client.handshake(within: .seconds(20))
-        let machines = try await client.execute("query-machines").elements ?? []
-        let kvm = try await client.execute("query-kvm")["present"]
-        return QEMUAbilities(
-            path: path, version: version, hasMicroVM: machines.contains { $0["name"]?.text == "microvm" },
-            hasKVM: kvm == .bool(true))
+        return stream
     }
 
     private func end(_ name: String) async throws {

@@ -20,7 +20,9 @@ struct LaunchFiles: Sendable {
             if let backing = disk.backing, let below = number.backing {
                 pass(try Self.open(backing, "disk", .readOnly), below)
             }
-            pass(try Self.open(disk.path, "disk", disk.readOnly ? .readOnly : .readWrite), number.file)
+            let file = try Self.open(disk.path, "disk", disk.readOnly ? .readOnly : .readWrite)
+            try Self.checkFormat(file.raw, disk)
+            pass(file, number.file)
         }
         pass(try Self.makeMemory(plan, undo), numbers.memory)
         pass(try Self.listen(plan.controlSocket, undo), numbers.control)
@@ -58,6 +60,17 @@ struct LaunchFiles: Sendable {
         let head = try readSome(descriptor, limit: KernelCheck.headBytes) ?? []
         guard let problem = KernelCheck.problem(head, size: size) else { return }
         throw CoveyError(.corrupt, "the kernel \(path) cannot be booted: \(problem)", remedy: "import the kernel again")
+    }
+
+    private static func checkFormat(_ descriptor: Int32, _ disk: DiskPlan) throws {
+        guard disk.format == .qcow2 else { return }
+        var head: [UInt8] = [0, 0, 0, 0]
+        try check("pread", disk.path) { pread(descriptor, &head, 4, 0) }
+        guard head == [0x51, 0x46, 0x49, 0xFB] else {
+            throw CoveyError(
+                .corrupt, "the disk \(disk.path) is damaged: it is no qcow2 file",
+                remedy: "delete the machine and create it again")
+        }
     }
 
     private static func makeMemory(_ plan: LaunchPlan, _ undo: UndoList) throws -> FileDescriptor {

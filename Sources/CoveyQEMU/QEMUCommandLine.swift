@@ -57,7 +57,7 @@ struct QEMUCommandLine: Sendable {
     /// The program and its arguments.
     var arguments: [String] {
         [binary] + identity + machine + memory + kernel + console + control + guestChannel + entropy + disks
-            + ["-sandbox", Self.sandbox]
+            + ["-trace", "enable=\(Recollection.traceEvent)", "-sandbox", Self.sandbox]
     }
 
     private var identity: [String] {
@@ -68,7 +68,7 @@ struct QEMUCommandLine: Sendable {
     /// guest ends the process (`-no-reboot`).
     private var machine: [String] {
         [
-            "-machine", "microvm,rtc=on,acpi=on,pcie=off,usb=off,memory-backend=mem0",
+            "-machine", "microvm,rtc=on,acpi=on,pcie=off,usb=off,memory-backend=mem0,dump-guest-core=off",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S",
             // Modern virtio; vhost-user devices take nothing else.
             "-global", "virtio-mmio.force-legacy=false",

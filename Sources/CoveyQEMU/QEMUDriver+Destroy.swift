@@ -16,8 +16,7 @@ extension QEMUDriver {
             try await UnsupervisedProcess.end(handle.process, within: deadlines.end, reactor: reactor, pool: pool)
         }
         try await pool.run {
-            let folder = parentFolder(handle.controlSocket)
-            for path in [handle.controlSocket, handle.guestSocket, "\(folder)/errors", handle.memoryFile] {
+            for path in [handle.controlSocket, handle.guestSocket, Self.errorLog(handle), handle.memoryFile] {
                 try removeFile(path)
             }
         }

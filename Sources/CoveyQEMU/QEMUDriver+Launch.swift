@@ -125,6 +125,7 @@ extension QEMUDriver {
             remedy: "covey doctor shows what this host lacks; a damaged kernel or image can be imported again")
     }
 
+    /// The last lines of a log, with the program's name and option taken off and descriptors shown as their files.
     static func readable(_ log: String, _ plan: LaunchPlan) -> String {
         let numbers = DescriptorNumbers(plan)
         var names: [(Int32, String)] = [
@@ -137,6 +138,10 @@ extension QEMUDriver {
         let lines = log.split(separator: "\n").suffix(3).map { line in
             var words = line.split(separator: " ").map(String.init)
             if words.first?.hasSuffix("\(QEMUBinary.name):") == true { words.removeFirst() }
+            // The option that it complains of is ours, and says nothing to the user.
+            if words.first?.hasPrefix("-") == true, let option = words.firstIndex(where: { $0.hasSuffix(":") }) {
+                words.removeSubrange(...option)
+            }
             return words.map { word in
                 for (number, path) in names {
                     for shown in ["/dev/fd/\(number)", "/dev/fdset/\(number)"] {

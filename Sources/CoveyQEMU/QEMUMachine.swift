@@ -1,7 +1,5 @@
 internal import CoveyModel
-internal import CoveySystem
 package import CoveyVMM
-internal import Synchronization
 
 /// A QEMU that this daemon speaks to.
 ///
@@ -44,14 +42,13 @@ package final class QEMUMachine: PausableVMM {
 
     package func powerDown() async throws { try await client.execute("system_powerdown") }
 
+    /// QEMU's own word for its state, such as `prelaunch` or `running`.
+    func status() async throws -> String? { try await client.execute("query-status")["status"]?.text }
+
     package func detach() async {
         watch.cancel()
         client.close()
-        do {
-            try await withDeadline(.seconds(2), "the end of the watch") { [pump] in await pump.value }
-        } catch {
-            pump.cancel()  // A supervisor that ignores cancellation holds the watch, not us.
-        }
+        await pump.value
     }
 }
 

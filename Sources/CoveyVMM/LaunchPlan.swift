@@ -42,9 +42,9 @@ package struct LaunchPlan: Hashable, Sendable {
     package var cpus: Int
     /// Guest memory.
     package var memory: ByteCount
-    /// The uncompressed ELF kernel.
+    /// The uncompressed ELF kernel; ``user`` must be able to read the file, though not to enter its folder.
     package var kernel: String
-    /// The initramfs.
+    /// The initramfs; readable as the kernel is.
     package var initramfs: String
     /// Kernel arguments that do not depend on the VMM.
     package var kernelArguments: [String]

@@ -98,12 +98,20 @@ package protocol VMMDriver: Sendable {
     func destroy(_ handle: MachineHandle) async throws
 }
 
+/// A driver that can tell how a VMM ended while no daemon listened.
+package protocol RecollectingVMMDriver: VMMDriver {
+    /// What an ended VMM would have said last, ending with ``VMMEvent/exited(_:)``; to be asked before
+    /// ``VMMDriver/destroy(_:)``. Errors: ``ErrorCode/conflict`` while it runs.
+    func lastEvents(_ handle: MachineHandle) async throws -> [VMMEvent]
+}
+
 /// A VMM that this daemon speaks to.
 package protocol RunningVMM: Sendable {
     /// What identifies it.
     var handle: MachineHandle { get }
 
-    /// What it says, ending with ``VMMEvent/exited(_:)``. One reader.
+    /// What it says, ending with ``VMMEvent/exited(_:)``, or without it after ``detach()``. One reader.
+    /// After ``VMMDriver/adopt(_:)`` the first event says whether the CPUs run.
     var events: AsyncStream<VMMEvent> { get }
 
     /// Lets the CPUs go.
