@@ -8,7 +8,7 @@ enum FreeSpace {
 
     /// The error itself, or ``ErrorCode/exhausted`` where a tool failed and its file system is full.
     static func explain(_ error: any Error, in folder: String, doing what: String) -> any Error {
-        guard (error as? CoveyError)?.code == .failure else { return error }
+        guard let code = (error as? CoveyError)?.code, code == .failure || code == .unavailable else { return error }
         var information = statvfs()
         guard statvfs(folder, &information) == 0 else { return error }
         let free = UInt64(information.f_bavail) * UInt64(information.f_frsize)
