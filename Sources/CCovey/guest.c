@@ -232,3 +232,11 @@ int64_t covey_since_boot(void) {
     clock_gettime(CLOCK_BOOTTIME, &time);
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
+
+// The Swift runtime looks for its folder through /proc/self/exe before any of our code runs, and aborts where /proc is
+// not mounted, as in an initramfs. Its crash reporter could not run there either.
+__attribute__((constructor(101))) static void spare_runtime_paths(void) {
+    if (getpid() != 1) return;
+    setenv("SWIFT_ROOT", "/", 0);
+    setenv("SWIFT_BACKTRACE", "enable=no", 0);
+}
