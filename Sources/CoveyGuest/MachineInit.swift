@@ -114,7 +114,7 @@ package final class MachineInit: MachineDuties {
             }
             role = .besideInit
             _ = setsid()
-            CommandLine.unsafeArgv[0]?.pointee = CChar(UInt8(ascii: "@"))
+            covey_mark_for_final_kill()
             attempt { () throws(SystemError) in
                 let score = try openFile("/proc/self/oom_score_adj", .writeOnly)
                 try writeAll(score.raw, Array("-1000".utf8))

@@ -93,6 +93,16 @@ import Testing
         #expect(hex(bytes) == goldenMessages[name])
     }
 
+    @Test("what a guest says to people holds no control sequence and has an end")
+    func plain() throws {
+        let exit = GuestExitMessage(exit: .notStarted(code: 1, message: "a\u{1B}[2Jb\u{9B}\n"), written: [:])
+        #expect(
+            try GuestExitMessage.decode(exit.encoded).exit
+                == .notStarted(code: 1, message: "a\u{FFFD}[2Jb\u{FFFD}\u{FFFD}"))
+        let error = CoveyError(.failure, String(repeating: "x", count: 100_000))
+        #expect(try GuestErrorMessage.decode(GuestErrorMessage.encode(error)).message.count == 1024)
+    }
+
     @Test("fields and requests that a program does not know are skipped")
     func unknown() throws {
         #expect(try GuestReply.decode(GuestReply(number: 5).encoded + [200, 2, 9, 9]) == GuestReply(number: 5))

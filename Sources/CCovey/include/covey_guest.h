@@ -68,8 +68,15 @@ int covey_first_realtime_signal(void);
 // Ignores SIGPIPE in this process.
 void covey_ignore_broken_pipes(void);
 
+// Lets this process have as many descriptors as its programs need; they get the usual soft limit again.
+void covey_raise_descriptor_limit(void);
+
 // fork(2), for a process with one thread.
 pid_t covey_fork(void);
+
+// Makes the first argument begin with '@', so that systemd's last kill spares this process.
+// Source: systemd, "Root Storage Daemons".
+void covey_mark_for_final_kill(void);
 
 // execve(2) as PID 1 hands over to an image's init: default signals, nothing blocked, the console as 0 to 2.
 int covey_become(const char *path, char *const *arguments, char *const *environment);
