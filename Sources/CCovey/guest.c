@@ -166,8 +166,6 @@ int covey_mount(const char *source, const char *target, const char *type, unsign
     return mount(source, target, type, flags, data);
 }
 
-int covey_unmount(const char *target, int flags) { return umount2(target, flags); }
-
 int covey_load_module(int descriptor) { return (int)syscall(SYS_finit_module, descriptor, "", 0); }
 
 int covey_end_machine(int reboots) { return reboot(reboots ? RB_AUTOBOOT : RB_POWER_OFF); }

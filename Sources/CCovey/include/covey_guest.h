@@ -45,9 +45,8 @@ pid_t covey_reap(pid_t pid, int *code, int *signal);
 // A child that has ended and was not yet reaped; 0 where there is none.
 pid_t covey_next_ended_child(void);
 
-// mount(2), umount2(2), finit_module(2).
+// mount(2), finit_module(2).
 int covey_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
-int covey_unmount(const char *target, int flags);
 int covey_load_module(int descriptor);
 
 extern const unsigned long COVEY_MOUNT_READ_ONLY, COVEY_MOUNT_NO_SUID, COVEY_MOUNT_NO_DEV, COVEY_MOUNT_NO_EXEC,
