@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 #define STACK_BYTES 65536
+
+static char *first_argument;
 
 const unsigned long COVEY_MOUNT_READ_ONLY = MS_RDONLY, COVEY_MOUNT_NO_SUID = MS_NOSUID,
                     COVEY_MOUNT_NO_DEV = MS_NODEV, COVEY_MOUNT_NO_EXEC = MS_NOEXEC, COVEY_MOUNT_MOVE = MS_MOVE,
@@ -46,6 +49,14 @@ __attribute__((noreturn)) static void fail(struct covey_program *program, int er
     _exit(1);
 }
 
+// What Linux gives a first process: programs that close every descriptor up to the limit stay fast.
+static void usual_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 1024) return;
+    limit.rlim_cur = 1024;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // Runs in the caller's memory until the exec: raw system calls where glibc would signal other threads.
 static int child(void *argument) {
     struct covey_program *program = argument;
@@ -53,6 +64,7 @@ static int child(void *argument) {
     default_signals();
     setsid();
     umask(022);
+    usual_descriptor_limit();
     if (program->resets_oom_score) {
         int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
         if (score >= 0) {
@@ -154,8 +166,6 @@ int covey_mount(const char *source, const char *target, const char *type, unsign
     return mount(source, target, type, flags, data);
 }
 
-int covey_unmount(const char *target, int flags) { return umount2(target, flags); }
-
 int covey_load_module(int descriptor) { return (int)syscall(SYS_finit_module, descriptor, "", 0); }
 
 int covey_end_machine(int reboots) { return reboot(reboots ? RB_AUTOBOOT : RB_POWER_OFF); }
@@ -179,6 +189,11 @@ int covey_first_realtime_signal(void) { return SIGRTMIN; }
 
 void covey_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
 
+void covey_raise_descriptor_limit(void) {
+    struct rlimit limit = {.rlim_cur = 524288, .rlim_max = 524288};
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 pid_t covey_fork(void) { return fork(); }
 
 int covey_become(const char *path, char *const *arguments, char *const *environment) {
@@ -189,6 +204,7 @@ int covey_become(const char *path, char *const *arguments, char *const *environm
     }
     default_signals();
     unblock_signals();
+    usual_descriptor_limit();
     return execve(path, arguments, environment);
 }
 
@@ -231,4 +247,17 @@ int64_t covey_since_boot(void) {
     struct timespec time;
     clock_gettime(CLOCK_BOOTTIME, &time);
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+// The Swift runtime looks for its folder through /proc/self/exe before any of our code runs, and aborts where /proc is
+// not mounted, as in an initramfs. Its crash reporter could not run there either.
+__attribute__((constructor(101))) static void spare_runtime_paths(int count, char **arguments) {
+    if (getpid() != 1 || count < 1) return;
+    first_argument = arguments[0];
+    setenv("SWIFT_ROOT", "/", 0);
+    setenv("SWIFT_BACKTRACE", "enable=no", 0);
+}
+
+void covey_mark_for_final_kill(void) {
+    if (first_argument != NULL) first_argument[0] = '@';
 }

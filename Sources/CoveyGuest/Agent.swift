@@ -13,6 +13,7 @@ package enum Agent {
             return 2
         }
         covey_ignore_broken_pipes()
+        covey_raise_descriptor_limit()
         let boot = MachineBoot.run()
         do throws(SystemError) {
             let loop = try EventLoop()

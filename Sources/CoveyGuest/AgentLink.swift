@@ -97,6 +97,6 @@ final class AgentLink {
         }
     }
 
-    /// Watches again after a fork.
+    /// Ends the watch.
     func end() { loop.remove(descriptor.raw) }
 }

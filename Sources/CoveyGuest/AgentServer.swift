@@ -67,9 +67,10 @@ package final class AgentServer {
 
     private func handle(_ input: GuestSideSession.Input) {
         switch input {
-        case .opened:
+        case .opened(let open):
             link.dropQueue()
             detachAll()
+            hello.protocolVersion = min(open.version, guestProtocolVersion)
             send(session.hello(hello))
         case .request(let number, let request): answer(number, request)
         case .input(let channel, let offset, let bytes):

@@ -97,6 +97,10 @@ package final class MachineInit: MachineDuties {
 
     /// Forks: PID 1 becomes the image's init, and the agent goes on in the child.
     private func handOver(to path: String) throws(CoveyError) {
+        guard getpid() == 1 else {
+            throw CoveyError(
+                .conflict, "the image's init could not be executed on this boot before", remedy: "restart the machine")
+        }
         do throws(SystemError) {
             var ends: [Int32] = [-1, -1]
             try check("pipe2") { covey_pipe2(&ends, O_CLOEXEC) }
@@ -114,7 +118,7 @@ package final class MachineInit: MachineDuties {
             }
             role = .besideInit
             _ = setsid()
-            CommandLine.unsafeArgv[0]?.pointee = CChar(UInt8(ascii: "@"))
+            covey_mark_for_final_kill()
             attempt { () throws(SystemError) in
                 let score = try openFile("/proc/self/oom_score_adj", .writeOnly)
                 try writeAll(score.raw, Array("-1000".utf8))
@@ -129,6 +133,7 @@ package final class MachineInit: MachineDuties {
             }
             watchShutdown()
         } catch {
+            role = .waiting
             throw error.coveyError
         }
     }

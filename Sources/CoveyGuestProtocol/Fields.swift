@@ -113,6 +113,16 @@ package struct FieldReader {
     /// The text of a field; bytes that are no UTF-8 are replaced.
     package func text(_ tag: UInt8) -> String? { bytes(tag).map { String(decoding: $0, as: UTF8.self) } }
 
+    /// The text of a field for people to read on a terminal: what a guest says may hold control sequences, which are
+    /// replaced, and is cut after 1,024 characters.
+    package func plainText(_ tag: UInt8) -> String? { bytes(tag).map(FieldReader.plain) }
+
+    static func plain(_ bytes: ArraySlice<UInt8>) -> String {
+        let scalars = String(decoding: bytes.prefix(4096), as: UTF8.self).unicodeScalars.prefix(1024)
+        return String(
+            scalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : Character($0) })
+    }
+
     /// The texts of every field with this tag.
     package func texts(_ tag: UInt8) -> [String] { list(tag).map { String(decoding: $0, as: UTF8.self) } }
 

@@ -61,7 +61,9 @@ package struct GuestFrameReader {
                     switch state {
                     case .searching: continue
                     case .opening:
-                        guard frame.type == .open, frame.channel == 0 else { throw FrameFault("a session did not open") }
+                        guard frame.type == .open, frame.channel == 0 else {
+                            throw FrameFault("a session did not open")
+                        }
                         state = .open(frame.session)
                         return .opened(frame)
                     case .open(let session):

@@ -27,7 +27,8 @@ extension GuestHello {
             rootMounted: try fields.signed(8).map { .microseconds($0) })
         return GuestHello(
             protocolVersion: version, abilities: GuestAbilities(rawValue: try fields.number(2) ?? 0),
-            agentVersion: fields.text(3) ?? "", bootID: fields.text(4) ?? "", kernelRelease: fields.text(5) ?? "",
+            agentVersion: fields.plainText(3) ?? "", bootID: fields.plainText(4) ?? "",
+            kernelRelease: fields.plainText(5) ?? "",
             timings: timings, configured: try fields.flag(9), problem: try fields.error(10))
     }
 }
@@ -119,7 +120,7 @@ extension GuestEvent {
             guard let exit = try fields.exit(3) else { throw FrameFault("an exec ended without saying how") }
             return .execEnded(id: try fields.required(2), exit)
         case 4: return .rebooting
-        case 5: return .poweringOff(reason: fields.text(4) ?? "")
+        case 5: return .poweringOff(reason: fields.plainText(4) ?? "")
         case 6: return .goingDown
         case _: return nil
         }

@@ -84,8 +84,9 @@ extension FieldReader {
         guard let fields = try message(tag) else { return nil }
         let code = fields.text(1).flatMap(ErrorCode.init(rawValue:)) ?? .failure
         var error = CoveyError(
-            code, fields.text(2) ?? "the guest refused", remedy: fields.text(3), retryable: try fields.flag(4))
-        error.causes = fields.texts(5)
+            code, fields.plainText(2) ?? "the guest refused", remedy: fields.plainText(3), retryable: try fields.flag(4)
+        )
+        error.causes = fields.list(5).prefix(8).map(FieldReader.plain)
         return error
     }
 
@@ -115,7 +116,7 @@ extension FieldReader {
         switch try fields.number(1) {
         case 1: return .exited(value)
         case 2: return .signalled(value)
-        case 3: return .notStarted(code: value, message: fields.text(3) ?? "")
+        case 3: return .notStarted(code: value, message: fields.plainText(3) ?? "")
         case let kind: throw FrameFault("an exit of the unknown kind \(kind ?? 0)")
         }
     }

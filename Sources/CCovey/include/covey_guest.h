@@ -45,9 +45,8 @@ pid_t covey_guest_reap(pid_t pid, int *code, int *signal);
 // A child that has ended and was not yet reaped; 0 where there is none.
 pid_t covey_next_ended_child(void);
 
-// mount(2), umount2(2), finit_module(2).
+// mount(2), finit_module(2).
 int covey_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
-int covey_unmount(const char *target, int flags);
 int covey_load_module(int descriptor);
 
 extern const unsigned long COVEY_MOUNT_READ_ONLY, COVEY_MOUNT_NO_SUID, COVEY_MOUNT_NO_DEV, COVEY_MOUNT_NO_EXEC,
@@ -68,8 +67,15 @@ int covey_first_realtime_signal(void);
 // Ignores SIGPIPE in this process.
 void covey_ignore_broken_pipes(void);
 
+// Lets this process have as many descriptors as its programs need; they get the usual soft limit again.
+void covey_raise_descriptor_limit(void);
+
 // fork(2), for a process with one thread.
 pid_t covey_fork(void);
+
+// Makes the first argument begin with '@', so that systemd's last kill spares this process.
+// Source: systemd, "Root Storage Daemons".
+void covey_mark_for_final_kill(void);
 
 // execve(2) as PID 1 hands over to an image's init: default signals, nothing blocked, the console as 0 to 2.
 int covey_become(const char *path, char *const *arguments, char *const *environment);
