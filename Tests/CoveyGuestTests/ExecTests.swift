@@ -101,7 +101,7 @@ import Testing
         try await withAgent { agent in
             let session = try await agent.idle()
             var request = shell("test -t 0 && stty size; read line; stty size; cat", terminal: true)
-            request.terminalSize = TerminalSize(rows: 11, columns: 33)
+            request.terminalSize = GuestTerminalSize(rows: 11, columns: 33)
             let stream = try await session.run(request)
             var text = ""
             func readUntil(_ wanted: String) async throws {
@@ -110,7 +110,7 @@ import Testing
                 }
             }
             try await readUntil("11 33")
-            try await stream.resize(TerminalSize(rows: 44, columns: 55))
+            try await stream.resize(GuestTerminalSize(rows: 44, columns: 55))
             try await stream.write(Array("go\n".utf8))
             try await readUntil("44 55")
             try await stream.closeInput()

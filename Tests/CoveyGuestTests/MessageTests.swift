@@ -14,7 +14,7 @@ import Testing
                 environment: ["X": "y"],
                 image: ImageConfiguration(
                     entrypoint: ["e"], command: ["c", "d"], environment: ["P": "q"], workingDirectory: "/", user: "0",
-                    initPath: "/sbin/init"), terminalSize: TerminalSize(rows: 1, columns: 65535), overflow: .block)),
+                    initPath: "/sbin/init"), terminalSize: GuestTerminalSize(rows: 1, columns: 65535), overflow: .block)),
         .configure(GuestConfiguration(purpose: .imageInit(path: "/sbin/init"))),
         .configure(GuestConfiguration(clock: Timestamp(milliseconds: -1), purpose: .idle)),
         .start(GuestExecRequest(id: "a", program: program), attach: nil),
@@ -23,7 +23,7 @@ import Testing
             attach: GuestAttachment(channel: 1, window: 65536)),
         .attach(
             id: "c", GuestAttachment(channel: 2, window: 1, from: [.standardOutput: 0, .standardError: .max])),
-        .execs, .acknowledge(id: "d"), .signal(id: "e", 9), .resize(id: "f", TerminalSize()),
+        .execs, .acknowledge(id: "d"), .signal(id: "e", 9), .resize(id: "f", GuestTerminalSize()),
         .shutdown(.reboot, graceMilliseconds: 10_000), .setClock(Timestamp(milliseconds: 0)), .ping,
     ]
 
