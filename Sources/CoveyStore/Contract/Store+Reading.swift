@@ -1,4 +1,26 @@
+internal import CoveyModel
+
+extension StoreKey {
+    /// Holds the random id of the store's lineage; written with the store's first revision.
+    package static let incarnation: StoreKey = "meta/incarnation"
+}
+
 extension Store {
+    /// The random id of this store's lineage; another one after a restore or a reset, when no older revision
+    /// or cached compare value means anything any more. Compare ``StoreKey/incarnation`` with it in a transaction
+    /// that must not cross a restore.
+    package func incarnation() async throws -> String {
+        guard let entry = try await get(.incarnation) else {
+            throw CoveyError(.corrupt, "the store has no \(StoreKey.incarnation)", remedy: "restore a backup")
+        }
+        return String(decoding: entry.value, as: UTF8.self)
+    }
+
+    /// Begins a new lineage: for whoever restores or resets a store.
+    package func renewIncarnation(_ id: String) async throws {
+        _ = try await transact(Transaction(success: [.put(.incarnation, Array(id.utf8))]))
+    }
+
     /// All entries under a prefix at one revision, read in pages; it begins anew where a compaction overtakes it.
     ///
     /// - Parameter pageSize: Entries a page.

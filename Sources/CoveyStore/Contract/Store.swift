@@ -4,10 +4,6 @@
 /// now, ``ErrorCode/corrupt`` for a damaged one, and for writes ``ErrorCode/outcomeUnknown``: it may or may not have
 /// happened. Cancelling the caller of a write does not take the write back.
 package protocol Store: Sendable {
-    /// The random id of this store's lineage; another one after a restore or a reset, when no older revision
-    /// or cached compare value means anything any more.
-    func incarnation() async throws -> String
-
     /// The newest revision.
     func currentRevision() async throws -> Revision
 

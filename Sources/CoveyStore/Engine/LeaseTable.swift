@@ -18,6 +18,9 @@ package struct LeaseTable: Sendable {
     /// Takes a lease away. False where it was not there.
     package mutating func remove(_ lease: LeaseID) -> Bool { terms.removeValue(forKey: lease) != nil }
 
+    /// Takes a lease away and returns its seconds; nil where it was not there.
+    package mutating func take(_ lease: LeaseID) -> Int? { terms.removeValue(forKey: lease)?.seconds }
+
     /// Lets a lease begin anew. False where it is not there.
     package mutating func keepAlive(_ lease: LeaseID, now: Duration) -> Bool {
         guard let term = terms[lease] else { return false }

@@ -18,8 +18,15 @@ struct MemoryHistory: TransactionTarget {
     private var events = 0
     private let limit: Int
 
-    /// An empty history that keeps at most so many events for watchers.
-    init(limit: Int) { self.limit = limit }
+    /// A new history that keeps at most so many events for watchers.
+    init(incarnation: String, limit: Int) {
+        self.limit = limit
+        let entry = StoreEntry(
+            key: .incarnation, value: Array(incarnation.utf8), createRevision: revision.next,
+            modRevision: revision.next, version: 1)
+        write(entry)
+        commit([.put(entry)])
+    }
 
     mutating func transact(_ transaction: Transaction) throws -> TransactionResult {
         let (result, events) = try transaction.apply(to: &self, after: revision)

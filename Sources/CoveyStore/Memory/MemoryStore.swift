@@ -33,9 +33,8 @@ package final class MemoryStore: Store {
 
     private let state: Mutex<State>
     private let clock: StoreClock
-    private let signal = RevisionSignal(.zero)
+    private let signal = RevisionSignal(Revision(1))
     private let grants = RevisionSignal(.zero)
-    private let lineage: String
 
     /// An empty store.
     ///
@@ -46,8 +45,7 @@ package final class MemoryStore: Store {
     package init(
         incarnation: String = "memory", clock: StoreClock = StoreClock(), historyLimit: Int = 100_000
     ) {
-        state = Mutex(State(history: MemoryHistory(limit: historyLimit)))
-        lineage = incarnation
+        state = Mutex(State(history: MemoryHistory(incarnation: incarnation, limit: historyLimit)))
         self.clock = clock
     }
 
@@ -55,8 +53,6 @@ package final class MemoryStore: Store {
     package func setFaults(_ choose: @escaping @Sendable (Call) -> Fault?) {
         state.withLock { $0.fault = choose }
     }
-
-    package func incarnation() async throws -> String { lineage }
 
     package func currentRevision() async throws -> Revision { try read { $0.revision } }
 

@@ -13,6 +13,7 @@ enum ResourceKind: String, Sendable, CaseIterable {
 /// Names and request ids are escaped, so that a part never has a `/`.
 enum KeySpace {
     static let format: StoreKey = "meta/format"
+    static let incarnation = StoreKey.incarnation
     static let nodes: StoreKey = "nodes/"
 
     static func node(_ node: NodeID) -> StoreKey { "nodes/\(node)" }
