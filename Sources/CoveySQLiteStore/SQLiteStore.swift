@@ -1,4 +1,4 @@
-internal import CoveyModel
+package import CoveyModel
 package import CoveyStore
 internal import Dispatch
 internal import GRDB
@@ -23,17 +23,21 @@ package final class SQLiteStore: Store {
     /// - Parameters:
     ///   - path: The file. A lock lies beside it, held until ``close()`` or the end of the process.
     ///   - clock: What leases go by; each lives its full time again after an opening.
+    ///   - sizeLimit: The most that the file may take; beyond it writes fail with ``ErrorCode/exhausted``
+    ///     until history was compacted.
     /// - Throws: ``ErrorCode/conflict`` where another daemon has it open, ``ErrorCode/corrupt`` for a damaged file,
     ///   ``ErrorCode/unsupported`` for one of a newer program, ``ErrorCode/exhausted``, ``ErrorCode/unavailable``,
     ///   ``ErrorCode/denied`` by the disk.
-    package static func open(_ path: String, clock: StoreClock = StoreClock()) async throws -> SQLiteStore {
-        try await blocking { try SQLiteStore(path, clock) }
+    package static func open(
+        _ path: String, clock: StoreClock = StoreClock(), sizeLimit: ByteCount = .gibibytes(8)
+    ) async throws -> SQLiteStore {
+        try await blocking { try SQLiteStore(path, clock, sizeLimit) }
     }
 
-    private init(_ path: String, _ clock: StoreClock) throws {
+    private init(_ path: String, _ clock: StoreClock, _ sizeLimit: ByteCount) throws {
         let lock = try StoreLock(path)
         let words = (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 16) }
-        let pool = try StoreFile.open(path, incarnation: words.joined())
+        let pool = try StoreFile.open(path, incarnation: words.joined(), sizeLimit: sizeLimit)
         let (newest, compacted, granted) = try pool.read { db in
             let (newest, compacted) = try db.revisions()
             let granted = try Row.fetchAll(db, sql: "SELECT id, seconds FROM lease").map { row in

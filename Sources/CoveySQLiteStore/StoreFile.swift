@@ -47,7 +47,7 @@ enum StoreFile {
     ///
     /// Errors: ``ErrorCode/corrupt`` for a damaged file or one of another program, ``ErrorCode/unsupported`` for
     /// a newer layout. In both cases nothing was changed.
-    static func open(_ path: String, incarnation: String) throws -> DatabasePool {
+    static func open(_ path: String, incarnation: String, sizeLimit: ByteCount) throws -> DatabasePool {
         do {
             let isNew = try check(path)
             if isNew { try makeFile(path) }
@@ -55,6 +55,8 @@ enum StoreFile {
             try pool.writeWithoutTransaction { db in
                 // GRDB sets NORMAL when it turns the write-ahead log on.
                 try db.execute(sql: "PRAGMA synchronous = FULL")
+                let pageSize = try Int64.fetchOne(db, sql: "PRAGMA page_size") ?? 4096
+                try db.execute(sql: "PRAGMA max_page_count = \(max(1, sizeLimit.bytes / pageSize))")
                 let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode")
                 let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous")
                 guard mode == "wal", synchronous == 2 else {

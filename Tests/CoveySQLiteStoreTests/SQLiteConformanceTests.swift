@@ -4,7 +4,7 @@ internal import CoveyStore
 internal import CoveyTesting
 internal import Testing
 
-@Suite("SQLite store")
+@Suite("SQLite store", .timeLimit(.minutes(2)))
 struct SQLiteConformanceTests {
     @Test("the SQLite store does what every store does", arguments: StoreConformance.checks)
     func conforms(check: StoreConformance.Check) async throws {

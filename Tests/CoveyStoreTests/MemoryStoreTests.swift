@@ -3,7 +3,7 @@ internal import CoveyStore
 internal import CoveyTesting
 internal import Testing
 
-@Suite("Memory store")
+@Suite("Memory store", .timeLimit(.minutes(2)))
 struct MemoryStoreTests {
     @Test("the memory store does what every store does", arguments: StoreConformance.checks)
     func conforms(check: StoreConformance.Check) async throws {

@@ -1,0 +1,58 @@
+internal import CoveyModel
+internal import Testing
+
+@testable internal import CoveyStore
+
+@Suite("Keys")
+struct KeySpaceTests {
+    private let node = NodeID(high: 1, low: 2)
+    private let machine = MachineID(high: 3, low: 4)
+    private let image = ImageID(high: 5, low: 6)
+
+    @Test("the table of keys is the one of the decision record")
+    func table() {
+        let vm = "00000000-0000-0003-0000-000000000004"
+        let host = "00000000-0000-0001-0000-000000000002"
+        let table: [(StoreKey, String)] = [
+            (KeySpace.format, "meta/format"),
+            (KeySpace.incarnation, "meta/incarnation"),
+            (KeySpace.nodes, "nodes/"),
+            (KeySpace.node(node), "nodes/\(host)"),
+            (KeySpace.bindings(node), "node/\(host)/vm/"),
+            (KeySpace.binding(node, machine), "node/\(host)/vm/\(vm)"),
+            (KeySpace.runs(node), "node/\(host)/run/"),
+            (KeySpace.runs(node, machine), "node/\(host)/run/\(vm)/"),
+            (KeySpace.run(node, machine, 7), "node/\(host)/run/\(vm)/0000000007"),
+            (KeySpace.uids(node), "node/\(host)/uid/"),
+            (KeySpace.uid(node, 12), "node/\(host)/uid/00012"),
+            (KeySpace.resources(.machine, nil), "vm/"),
+            (KeySpace.resources(.machine, .standard), "vm/default/"),
+            (KeySpace.spec("default", machine), "vm/default/\(vm)/spec"),
+            (KeySpace.status("default", machine), "vm/default/\(vm)/status"),
+            (KeySpace.owner(machine), "owner/vm/\(vm)"),
+            (KeySpace.spec("default", image), "image/default/00000000-0000-0005-0000-000000000006/spec"),
+            (KeySpace.spec("default", KernelID(high: 0, low: 1)), "kernel/default/\(zeros)1/spec"),
+            (KeySpace.spec("default", OperationID(high: 0, low: 1)), "operation/default/\(zeros)1/spec"),
+            (KeySpace.name(.machine, "default", "web"), "name/vm/default/web"),
+            (KeySpace.name(.image, "default", "reg.io:5000/a/b@x"), "name/image/default/reg.io:5000%2Fa%2Fb@x"),
+            (KeySpace.defaultKernel("default"), "default/kernel/default"),
+            (KeySpace.requests, "request/"),
+            (KeySpace.request("default", "é/ 1"), "request/default/%C3%A9%2F%201"),
+        ]
+        for (key, text) in table { #expect(key.text == text) }
+    }
+
+    private let zeros = "00000000-0000-0000-0000-00000000000"
+
+    @Test("what is in a key is read back, and no other key is taken for it")
+    func parsing() {
+        let spec = KeySpace.resource(KeySpace.spec("team", machine), VirtualMachine.self)
+        #expect(spec?.tenant == "team" && spec?.id == machine && spec?.isSpec == true)
+        #expect(KeySpace.resource(KeySpace.status("team", machine), VirtualMachine.self)?.isSpec == false)
+        #expect(KeySpace.resource(KeySpace.spec("team", image), VirtualMachine.self) == nil)
+        #expect(KeySpace.resource("vm/team/x/spec", VirtualMachine.self) == nil)
+        #expect(KeySpace.resource("vm/team/\(machine)/other", VirtualMachine.self) == nil)
+        #expect(KeySpace.boundMachine(KeySpace.binding(node, machine)) == machine)
+        #expect(KeySpace.slot(KeySpace.uid(node, 4095)) == 4095)
+    }
+}
