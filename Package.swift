@@ -84,7 +84,7 @@ let surfaces: [Target] = [
         "CoveyAPI", ["CoveyModel", grpcCore, grpcProtobuf, protobuf],
         resources: [.embedInCode("Generated/covey.binpb")]),
     module("CoveyConfiguration", ["CoveyModel", "CoveySystem", configuration, yams]),
-    module("CoveyClient", ["CoveyAPI", "CoveyModel", grpcCore, grpcPosix]),
+    module("CoveyClient", ["CoveyAPI", "CoveyModel", "CoveySystem", grpcCore, grpcPosix]),
     module(
         "CoveyCLI",
         ["CoveyClient", "CoveyAPI", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser]),

@@ -1,0 +1,68 @@
+package import ArgumentParser
+internal import CoveyModel
+internal import CoveySystem
+internal import Synchronization
+
+/// The command line: parses, runs one verb and answers the exit code.
+package enum CommandLineProgram {
+    /// Verbs that another target adds, such as `daemon`.
+    static let extra = Mutex<[any ParsableCommand.Type]>([])
+
+    /// Runs the verb that the arguments name.
+    ///
+    /// - Parameters:
+    ///   - arguments: Without the program's name.
+    ///   - extra: Verbs beside those of this target.
+    /// - Returns: The exit code of the command line's table.
+    package static func run(arguments: [String], extra: [any ParsableCommand.Type] = []) async -> Int32 {
+        CommandLineProgram.extra.withLock { $0 = extra }
+        do {
+            var command = try RootCommand.parseAsRoot(arguments)
+            if let verb = command as? any Verb { return await verb.execute() }
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+            return 0
+        } catch let error as CoveyError {
+            Standard.error(ErrorText.lines(error))
+            return error.code.exitCode
+        } catch let error as SystemError {
+            Standard.error(ErrorText.lines(error.coveyError))
+            return error.coveyError.code.exitCode
+        } catch { return refused(error) }
+    }
+
+    /// What the parser says: help is an answer, anything else a usage error.
+    private static func refused(_ error: any Error) -> Int32 {
+        if let code = error as? ExitCode { return code.rawValue }
+        let text = RootCommand.fullMessage(for: error)
+        guard RootCommand.exitCode(for: error) != .success else {
+            Standard.output(text.isEmpty ? "" : text + "\n")
+            return 0
+        }
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: true).map { String($0) }
+        var told = "error: \(RootCommand.message(for: error))\n"
+        for line in lines {
+            let trimmed = String(line.drop { $0 == " " })
+            if trimmed.hasPrefix("See '") { told += "hint: see \(trimmed.dropFirst(4))\n" }
+        }
+        Standard.error(told)
+        return 2
+    }
+}
+
+/// `covey`.
+struct RootCommand: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "covey", abstract: "Run microVMs as easily as processes.",
+            discussion: "Example: covey run debian -- cat /etc/os-release", version: CoveyVersion.current,
+            subcommands: [
+                RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self,
+                VMCommand.self, ImageCommand.self, KernelCommand.self, OperationCommand.self, VersionCommand.self,
+                ConfigCommand.self, DoctorCommand.self, CompletionCommand.self,
+            ] + CommandLineProgram.extra.withLock { $0 })
+    }
+}

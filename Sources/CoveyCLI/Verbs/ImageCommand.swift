@@ -1,0 +1,117 @@
+internal import ArgumentParser
+internal import CoveyClient
+internal import CoveyModel
+
+/// `covey image`.
+struct ImageCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "image", abstract: "Images.", discussion: "Example: covey image ls",
+        subcommands: [
+            ImageListCommand.self, ImageBuildCommand.self, ImageInspectCommand.self, ImageRemoveCommand.self,
+        ])
+}
+
+/// `covey image ls`.
+struct ImageListCommand: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "ls", abstract: "List images.", discussion: "Example: covey image ls -o json",
+        aliases: ["list"])
+
+    @OptionGroup var global: GlobalOptions
+
+    func perform() async throws -> Int32 {
+        try await global.connect { client in
+            let columns: [Column<Image>] = [
+                Column("NAME") { $0.metadata.name },
+                Column("STATE") { $0.status.state.rawValue },
+                Column("SIZE") { $0.status.size?.rounded ?? "-" },
+                Column("DIGEST") { $0.status.digest.map { String($0.prefix(19)) } ?? "-" },
+                Column("CREATED") { String($0.metadata.createdAt.description.prefix(19)) + "Z" },
+            ]
+            try global.printed.list(try await client.listImages(), columns) { $0.metadata.name }
+            return 0
+        }
+    }
+}
+
+/// `covey image build`.
+struct ImageBuildCommand: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "build", abstract: "Build an image from a Debian suite.",
+        discussion: "Example: covey image build debian:bookworm --name base")
+
+    @OptionGroup var global: GlobalOptions
+
+    @Option(help: "Its name; the source where it is left out.")
+    var name: String?
+
+    @Flag(name: .shortAndLong, help: "Do not wait.")
+    var detach = false
+
+    @Argument(help: "debian, debian:SUITE or busybox.")
+    var source: String
+
+    func perform() async throws -> Int32 {
+        let parsed = try parse(source)
+        return try await global.connect { client in
+            let asked = try await client.buildImage(parsed, name: name)
+            if !detach { try await client.finishShowing(asked.operation, quiet: global.quiet) }
+            let now = detach ? asked.subject : try await client.image(asked.subject.metadata.id.description)
+            try global.printed.mutated(now, name: now.metadata.name)
+            return 0
+        }
+    }
+
+    private func parse(_ source: String) throws(CoveyError) -> ImageSpec.Source {
+        if source == "busybox" { return .builtIn }
+        if source == "debian" { return .debian(suite: "") }
+        let suite = source.dropFirst("debian:".count)
+        guard source.hasPrefix("debian:"), !suite.isEmpty else {
+            throw CoveyError(
+                .invalid, "images cannot be built from \"\(source)\"", remedy: "use debian or debian:SUITE")
+        }
+        return .debian(suite: String(suite))
+    }
+}
+
+/// `covey image inspect`.
+struct ImageInspectCommand: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect", abstract: "Print all that is known of an image.",
+        discussion: "Example: covey image inspect debian")
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The image.")
+    var image: String
+
+    func perform() async throws -> Int32 {
+        try await global.connect { client in
+            let image = try await client.image(image)
+            try global.printed.object(image, name: image.metadata.name)
+            return 0
+        }
+    }
+}
+
+/// `covey image rm`.
+struct ImageRemoveCommand: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "rm", abstract: "Delete images.", discussion: "Example: covey image rm debian",
+        aliases: ["delete"])
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The images.")
+    var images: [String]
+
+    func perform() async throws -> Int32 {
+        try await global.connect { client in
+            try await forEach(images) { name in
+                let asked = try await client.deleteImage(name)
+                try await client.finishShowing(asked.operation, quiet: global.quiet)
+                try global.printed.mutated(asked.subject, name: name)
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+internal import ArgumentParser
+internal import CoveyClient
+internal import CoveyModel
+internal import Glibc
+
+/// `covey logs`.
+struct LogsCommand: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "logs", abstract: "Print the output of a machine's program or its console.",
+        discussion: "Example: covey logs -f --since 10m web")
+
+    @OptionGroup var global: GlobalOptions
+
+    @Flag(name: .shortAndLong, help: "Go on with what comes.")
+    var follow = false
+
+    @Option(help: "Nothing older than this, such as 10m.")
+    var since: DurationArgument?
+
+    @Flag(help: "The serial console.")
+    var console = false
+
+    @Argument(help: "The machine, or VM/EXEC for a program of exec.")
+    var target: ExecReference
+
+    func perform() async throws -> Int32 {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let instant = Timestamp(milliseconds: Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000)
+        let since = since.map { Timestamp(milliseconds: instant.milliseconds - $0.duration.wholeMilliseconds) }
+        let streams = try StandardStreams()
+        return try await global.connect { client in
+            try await client.logs(
+                target.machine, exec: target.exec, console: console, follow: follow, since: since
+            ) { chunk in
+                let descriptor = chunk.stream == .stderr ? STDERR_FILENO : STDOUT_FILENO
+                try await streams.write(descriptor, chunk.bytes)
+            }
+            return 0
+        }
+    }
+}

@@ -1,0 +1,56 @@
+internal import ArgumentParser
+internal import CoveyClient
+internal import CoveyModel
+
+/// `covey ps`.
+struct PsCommand: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "ps", abstract: "List running machines.",
+        discussion: "Example: covey ps -a")
+
+    @OptionGroup var global: GlobalOptions
+
+    @Flag(name: .shortAndLong, help: "Those that do not run, too.")
+    var all = false
+
+    func perform() async throws -> Int32 {
+        try await global.connect { client in
+            let machines = try await client.listMachines()
+            let shown = machines.filter { all || !$0.status.phase.isDown }
+            try global.printed.list(shown, MachineColumns.all) { $0.metadata.name }
+            return 0
+        }
+    }
+}
+
+extension MachinePhase {
+    /// Whether `ps` leaves it out.
+    fileprivate var isDown: Bool {
+        switch self {
+        case .stopped, .failed: true
+        case .pending, .scheduled, .preparing, .starting, .running, .paused, .stopping, .deleting, .unknown: false
+        }
+    }
+}
+
+/// How machines are listed.
+enum MachineColumns {
+    static var all: [Column<VirtualMachine>] {
+        [
+            Column("NAME") { $0.metadata.name },
+            Column("IMAGE") { $0.spec.image },
+            Column("STATE") { machine in
+                let code = machine.status.exitCode.map { " (\($0))" } ?? ""
+                return machine.status.phase.rawValue + (machine.status.phase == .stopped ? code : "")
+            },
+            Column("CPUS") { String($0.spec.cpus) },
+            Column("MEMORY") { $0.spec.memory.description },
+            Column("COMMAND") { machine in
+                let text = machine.spec.program?.arguments.joined(separator: " ") ?? "-"
+                let plain = String(text.map { $0.isNewline ? " " : $0 })
+                return plain.count > 40 ? plain.prefix(39) + "…" : plain
+            },
+            Column("CREATED") { String($0.metadata.createdAt.description.prefix(19)) + "Z" },
+        ]
+    }
+}

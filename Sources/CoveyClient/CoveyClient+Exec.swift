@@ -1,0 +1,193 @@
+internal import CoveyAPI
+package import CoveyModel
+internal import GRPCCore
+internal import Synchronization
+
+/// What a caller gives to a program while it runs.
+package struct ExecSource: Sendable {
+    /// Waits for the next bytes of standard input; nil at its end. Nil where there is none.
+    package var standardInput: (@Sendable () async throws -> [UInt8]?)?
+    /// Sizes and signals.
+    package var control: AsyncStream<ExecInput>
+
+    /// Makes a source.
+    package init(
+        standardInput: (@Sendable () async throws -> [UInt8]?)? = nil,
+        control: AsyncStream<ExecInput> = AsyncStream { _ in }
+    ) {
+        self.standardInput = standardInput
+        self.control = control
+    }
+}
+
+extension CoveyClient {
+    /// Runs a program in a guest and relays it.
+    ///
+    /// - Parameters:
+    ///   - detach: Whether it goes on without the caller; returns then once it runs.
+    ///   - id: The exec's id.
+    ///   - output: Awaited for each piece, so that a slow caller slows the guest.
+    /// - Returns: How it ended; nil with `detach`.
+    package func exec(
+        _ name: String, _ program: Program, detach: Bool = false, size: TerminalSize? = nil, id: String = requestID(),
+        source: ExecSource = ExecSource(), output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws -> ExecExit? {
+        var start = Covey_V1_ExecStart()
+        start.tenant = tenant
+        start.requestID = id
+        start.name = name
+        start.program = Covey_V1_Program(program)
+        start.detach = detach
+        if let size { start.size = Covey_V1_TerminalSize(size) }
+        var message = Covey_V1_ExecRequest()
+        message.start = start
+        let first = message
+        let relay = Relay(source: source, output: output)
+        return try await once {
+            try await machines.exec(options: streamOptions) { writer in
+                try await writer.write(first)
+                if detach { return }
+                try await relay.feed { input in
+                    var message = Covey_V1_ExecRequest()
+                    message.input = Covey_V1_ExecInput(input)
+                    try await writer.write(message)
+                }
+            } onResponse: { response in
+                try await relay.receive(response, endless: !detach)
+            }
+        }
+    }
+
+    /// Connects to a program that was started before, as ``exec(_:_:detach:size:id:source:output:)``.
+    ///
+    /// - Parameters:
+    ///   - exec: The exec's id; ``ExecRecord/main`` is the machine's program, which is waited for.
+    ///   - offsets: Bytes of standard output and error that the caller has; nil is from the oldest kept.
+    package func attach(
+        _ name: String, exec: String = ExecRecord.main, offsets: (stdout: Int64, stderr: Int64)? = nil,
+        size: TerminalSize? = nil, source: ExecSource = ExecSource(),
+        output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws -> ExecExit? {
+        var start = Covey_V1_AttachStart()
+        start.tenant = tenant
+        start.name = name
+        start.exec = exec
+        if let offsets {
+            start.stdoutOffset = offsets.stdout
+            start.stderrOffset = offsets.stderr
+        }
+        if let size { start.size = Covey_V1_TerminalSize(size) }
+        var message = Covey_V1_AttachRequest()
+        message.start = start
+        let first = message
+        let relay = Relay(source: source, output: output)
+        return try await once {
+            try await machines.attach(options: streamOptions) { writer in
+                try await writer.write(first)
+                try await relay.feed { input in
+                    var message = Covey_V1_AttachRequest()
+                    message.input = Covey_V1_ExecInput(input)
+                    try await writer.write(message)
+                }
+            } onResponse: { response in
+                try await relay.receive(response, endless: true)
+            }
+        }
+    }
+
+    /// The programs that Covey started in a guest.
+    package func execs(_ name: String) async throws -> [ExecRecord] {
+        var message = Covey_V1_ListExecsRequest()
+        message.tenant = tenant
+        message.name = name
+        let request = message
+        return try await repeatable {
+            try await machines.listExecs(request, options: options).items.converted { item throws(CoveyError) in
+                try ExecRecord(item)
+            }
+        }
+    }
+
+    /// Tells `output` of a machine's logs.
+    package func logs(
+        _ name: String, exec: String? = nil, console: Bool = false, follow: Bool = false, since: Timestamp? = nil,
+        output: @escaping @Sendable (LogChunk) async throws -> Void
+    ) async throws {
+        var message = Covey_V1_LogsRequest()
+        message.tenant = tenant
+        message.name = name
+        if let exec { message.exec = exec }
+        message.console = console
+        message.follow = follow
+        if let since { message.since = .init(since) }
+        let request = message
+        try await once {
+            try await machines.logs(request, options: streamOptions) { response in
+                for try await chunk in response.messages { try await output(try LogChunk(chunk)) }
+            }
+        }
+    }
+}
+
+/// Relays one program: what its caller gives until it ends, and what it gives.
+private struct Relay: Sendable {
+    let source: ExecSource
+    let output: @Sendable (ExecOutput) async throws -> Void
+    private let over: AsyncStream<Void>
+    private let end: AsyncStream<Void>.Continuation
+
+    init(source: ExecSource, output: @escaping @Sendable (ExecOutput) async throws -> Void) {
+        self.source = source
+        self.output = output
+        (over, end) = AsyncStream.makeStream()
+    }
+
+    /// Sends what the caller gives until the program has ended.
+    func feed(_ send: @escaping @Sendable (ExecInput) async throws -> Void) async throws {
+        let source = source
+        let over = over
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            if let read = source.standardInput {
+                group.addTask {
+                    while let bytes = try await read() { try await send(.standardInput(bytes)) }
+                    try await send(.end)
+                    return false
+                }
+            }
+            group.addTask {
+                for await input in source.control { try await send(input) }
+                return false
+            }
+            group.addTask {
+                for await _ in over {}
+                return true
+            }
+            do {
+                while let ended = try await group.next() {
+                    if ended { break }
+                }
+            } catch let error as RPCError {
+                // The call has ended; its response says how.
+                guard error.code == .unavailable || error.code == .cancelled || error.code == .internalError else {
+                    throw error
+                }
+            } catch is CancellationError {
+                // The same: whoever cancelled knows.
+            }
+            group.cancelAll()
+        }
+    }
+
+    func receive(
+        _ response: StreamingClientResponse<Covey_V1_ExecResponse>, endless: Bool
+    ) async throws -> ExecExit? {
+        defer { end.finish() }
+        for try await message in response.messages {
+            let piece = try ExecOutput(message)
+            try await output(piece)
+            if case .exited(let exit) = piece { return exit }
+        }
+        guard !endless else { throw CoveyError(.unavailable, "the daemon ended the call before the program ended") }
+        return nil
+    }
+}

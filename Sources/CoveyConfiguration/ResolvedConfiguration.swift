@@ -1,0 +1,192 @@
+internal import Configuration
+internal import CoveyModel
+internal import CoveySystem
+internal import Synchronization
+
+/// One setting, its value and where that came from.
+package struct Setting: Hashable, Codable, Sendable {
+    /// Its name.
+    package var key: String
+    /// Its value.
+    package var value: String
+    /// `default`, `flag`, `environment COVEY_…` or `file PATH:LINE`.
+    package var source: String
+}
+
+/// A configuration, and for each setting where it came from.
+package struct ResolvedConfiguration: Sendable {
+    /// The values.
+    package let configuration: DaemonConfiguration
+    /// All settings in the order of their names.
+    package let settings: [Setting]
+
+    /// Reads flags, environment, file and defaults, the first that says something wins.
+    ///
+    /// - Parameters:
+    ///   - root: The root folder of `--root`; nil takes `COVEY_ROOT`, else the host's folders.
+    ///   - file: The file of `--config`; nil takes `COVEY_CONFIG`, else the one in its place if there is one.
+    ///   - flags: Settings given as flags.
+    ///   - environment: The process's environment.
+    /// - Throws: ``ErrorCode/invalid`` naming the source for an unknown key or a bad value;
+    ///   ``ErrorCode/notFound`` for a named file that is not there.
+    package static func load(
+        root: String? = nil, file: String? = nil, flags: [SettingKey: String] = [:], environment: [String: String]
+    ) throws -> ResolvedConfiguration {
+        let root = try absolute(root ?? environment["COVEY_ROOT"].flatMap { $0.isEmpty ? nil : $0 })
+        let folders = Folders(root: root)
+        let named = file ?? environment["COVEY_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
+        let content = try ConfigurationFile.read(named ?? folders.configuration, required: named != nil)
+        let reader = SettingReader(flags: flags, environment: environment, file: content, folders: folders)
+        let configuration = DaemonConfiguration(
+            folders: try reader.folders(), rateLimit: try reader.number(.apiRateLimit, 1...1_000_000),
+            consoleLimit: try reader.size(.consoleLimit, .kibibytes(64)...(.gibibytes(64))),
+            imageMirror: try reader.text(.imageMirror), logLevel: try reader.word(.logLevel),
+            accel: try reader.word(.machineAccel), cpus: try reader.number(.machineCPUs, 1...1024),
+            memory: try reader.size(.machineMemory, .mebibytes(64)...(.gibibytes(1024))),
+            guardProgram: try reader.path(.programGuard), guestProgram: try reader.path(.programGuest),
+            qemuProgram: try reader.path(.programQEMU), socketGroup: try reader.text(.socketGroup))
+        return ResolvedConfiguration(
+            configuration: configuration, settings: try SettingKey.allCases.map { try reader.setting($0) })
+    }
+
+    private static func absolute(_ root: String?) throws -> String? {
+        guard var root else { return nil }
+        guard root.hasPrefix("/"), !root.split(separator: "/").contains("..") else {
+            throw CoveyError(.invalid, "the root folder \(root) is not absolute", remedy: "write it from / on")
+        }
+        while root.count > 1 && root.hasSuffix("/") { root.removeLast() }
+        return root
+    }
+}
+
+/// Reads settings by their type; every refusal names the source.
+private struct SettingReader {
+    private static let flagSource = "flag"
+    private static let environmentSource = "environment"
+    private static let fileSource = "file"
+    private static let defaultSource = "default"
+
+    /// Remembers which provider answered last.
+    private final class Witness: AccessReporter {
+        let last = Mutex<String?>(nil)
+
+        func report(_ event: AccessEvent) {
+            for answer in event.providerResults {
+                if case .success(let result) = answer.result, result.value != nil {
+                    return last.withLock { $0 = answer.providerName }
+                }
+            }
+        }
+    }
+
+    private let reader: ConfigReader
+    private let witness = Witness()
+    private let file: ConfigurationFile
+    private let root: Folders
+
+    init(flags: [SettingKey: String], environment: [String: String], file: ConfigurationFile, folders: Folders) {
+        self.file = file
+        root = folders
+        let variables = Dictionary(
+            uniqueKeysWithValues: SettingKey.allCases.compactMap { key in
+                environment[key.environmentVariable].map { (key, $0) }
+            })
+        let defaults = Dictionary(
+            uniqueKeysWithValues: SettingKey.allCases.map { ($0, SettingReader.standard($0, folders)) })
+        reader = ConfigReader(
+            providers: [
+                SettingReader.provider(SettingReader.flagSource, flags),
+                SettingReader.provider(SettingReader.environmentSource, variables),
+                SettingReader.provider(SettingReader.fileSource, file.values.mapValues(\.text)),
+                SettingReader.provider(SettingReader.defaultSource, defaults),
+            ], accessReporter: witness)
+    }
+
+    func setting(_ key: SettingKey) throws -> Setting {
+        let (value, source) = try raw(key)
+        return Setting(key: key.rawValue, value: value, source: source)
+    }
+
+    func folders() throws -> Folders {
+        var folders = root
+        folders.socket = try path(.socketPath) ?? root.socket
+        return folders
+    }
+
+    func text(_ key: SettingKey) throws -> String? {
+        let value = try raw(key).value
+        return value.isEmpty ? nil : value
+    }
+
+    func path(_ key: SettingKey) throws -> String? {
+        let (value, source) = try raw(key)
+        guard !value.isEmpty else { return nil }
+        guard value.hasPrefix("/") else { throw refusal(key, value, source, "is no absolute path") }
+        return value
+    }
+
+    func number(_ key: SettingKey, _ range: ClosedRange<Int>) throws -> Int {
+        let (value, source) = try raw(key)
+        guard let number = Int(value), range.contains(number) else {
+            throw refusal(key, value, source, "is no number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    func size(_ key: SettingKey, _ range: ClosedRange<ByteCount>) throws -> ByteCount {
+        let (value, source) = try raw(key)
+        guard let size = ByteCount(value), range.contains(size) else {
+            throw refusal(key, value, source, "is no size from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return size
+    }
+
+    func word<Word: RawRepresentable & CaseIterable>(_ key: SettingKey) throws -> Word where Word.RawValue == String {
+        let (value, source) = try raw(key)
+        guard let word = Word(rawValue: value) else {
+            throw refusal(
+                key, value, source, "is none of \(Word.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return word
+    }
+
+    private func raw(_ key: SettingKey) throws -> (value: String, source: String) {
+        let value = try reader.requiredString(forKey: ConfigKey(key.components))
+        let name = witness.last.withLock { $0 } ?? ""
+        if name.contains(SettingReader.flagSource) { return (value, SettingReader.flagSource) }
+        if name.contains(SettingReader.environmentSource) {
+            return (value, "\(SettingReader.environmentSource) \(key.environmentVariable)")
+        }
+        if name.contains(SettingReader.fileSource) {
+            return (value, "\(SettingReader.fileSource) \(file.path):\(file.values[key]?.line ?? 0)")
+        }
+        return (value, SettingReader.defaultSource)
+    }
+
+    private func refusal(_ key: SettingKey, _ value: String, _ source: String, _ why: String) -> CoveyError {
+        CoveyError(
+            .invalid, "\(key.rawValue) from \(source): \"\(value)\" \(why)",
+            remedy: "\(key.rawValue): \(key.explanation)")
+    }
+
+    private static func provider(_ name: String, _ values: [SettingKey: String]) -> InMemoryProvider {
+        var contents: [AbsoluteConfigKey: ConfigValue] = [:]
+        for (key, value) in values {
+            contents[AbsoluteConfigKey(key.components)] = ConfigValue(.string(value), isSecret: false)
+        }
+        return InMemoryProvider(name: name, values: contents)
+    }
+
+    private static func standard(_ key: SettingKey, _ folders: Folders) -> String {
+        switch key {
+        case .apiRateLimit: "1000"
+        case .consoleLimit: "16M"
+        case .logLevel: "info"
+        case .machineAccel: "auto"
+        case .machineCPUs: "1"
+        case .machineMemory: "256M"
+        case .imageMirror, .programGuard, .programGuest, .programQEMU, .socketGroup: ""
+        case .socketPath: folders.socket
+        }
+    }
+}

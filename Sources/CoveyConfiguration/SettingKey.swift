@@ -1,0 +1,41 @@
+/// A setting's name in the file; `COVEY_` and the name in capitals with `_` is its environment variable.
+package enum SettingKey: String, CaseIterable, Sendable {
+    case apiRateLimit = "api.rate-limit"
+    case consoleLimit = "console.limit"
+    case imageMirror = "image.mirror"
+    case logLevel = "log.level"
+    case machineAccel = "machine.accel"
+    case machineCPUs = "machine.cpus"
+    case machineMemory = "machine.memory"
+    case programGuard = "program.guard"
+    case programGuest = "program.guest"
+    case programQEMU = "program.qemu"
+    case socketGroup = "socket.group"
+    case socketPath = "socket.path"
+
+    /// The parts of the name.
+    package var components: [String] { rawValue.split(separator: ".").map { String($0) } }
+
+    /// `COVEY_API_RATE_LIMIT`.
+    package var environmentVariable: String {
+        "COVEY_" + rawValue.uppercased().map { $0 == "." || $0 == "-" ? "_" : String($0) }.joined()
+    }
+
+    /// What it is for, for people.
+    package var explanation: String {
+        switch self {
+        case .apiRateLimit: "calls a second that one user may make"
+        case .consoleLimit: "bytes of a machine's console that are kept"
+        case .imageMirror: "the mirror that Debian images are built from; empty is apt's own"
+        case .logLevel: "trace, debug, info, notice, warning, error or critical"
+        case .machineAccel: "the accelerator of machines that name none: auto, kvm or tcg"
+        case .machineCPUs: "CPUs of machines that name none"
+        case .machineMemory: "memory of machines that name none"
+        case .programGuard: "covey-guard; empty is the one beside covey"
+        case .programGuest: "covey-guest; empty is the one beside covey"
+        case .programQEMU: "qemu-system-x86_64; empty is the one in PATH"
+        case .socketGroup: "the group whose members may use the daemon; empty is root's own"
+        case .socketPath: "the API's Unix socket"
+        }
+    }
+}
