@@ -26,6 +26,7 @@ let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
@@ -100,15 +101,23 @@ let assembly: [Target] = [
     module(
         "CoveyDaemon",
         [
-            "CoveyServer", "CoveyNode", "CoveyConfiguration", "CoveyStore", "CoveySQLiteStore", "CoveyVMM", "CoveyQEMU",
+            "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyVMM", "CoveyQEMU",
             "CoveyImages", "CoveyDisks", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyGuardClient", "CoveyModel",
-            "CoveySystem", argumentParser, logging, serviceLifecycle,
+            "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
         ])
 ]
 
+let commit = Context.gitInformation.map { $0.currentCommit + ($0.hasUncommittedChanges ? "-dirty" : "") } ?? ""
+
 let executables: [Target] = [
+    .target(name: "CBuild", cSettings: [.define("COVEY_COMMIT", to: "\"\(commit)\"")]),
     .executableTarget(
-        name: "covey", dependencies: ["CoveyCLI", "CoveyDaemon", argumentParser], swiftSettings: common),
+        name: "covey",
+        dependencies: [
+            "CBuild", "CoveyCLI", "CoveyClient", "CoveyConfiguration", "CoveyDaemon", "CoveyModel", "CoveyNode",
+            argumentParser, logging,
+        ],
+        swiftSettings: common),
     .executableTarget(
         name: "covey-guard", dependencies: ["CoveyGuard"], swiftSettings: common, linkerSettings: staticExecutable),
     .executableTarget(

@@ -162,6 +162,8 @@ pid_t covey_next_ended_child(void) {
     return information.si_pid;
 }
 
+int covey_unmount(const char *target, int flags) { return umount2(target, flags); }
+
 int covey_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data) {
     return mount(source, target, type, flags, data);
 }

@@ -29,7 +29,8 @@ package struct Folders: Hashable, Sendable {
         machines = "\(state)/vms"
         socket = root.map { "\($0)/covey.sock" } ?? "/run/covey/covey.sock"
         configuration = root.map { "\($0)/config.yaml" } ?? "/etc/covey/config.yaml"
-        run = root.map { "\($0)/run" } ?? "/run/covey"
+        // The socket's folder can be entered by others, this one cannot.
+        run = root.map { "\($0)/run" } ?? "/run/covey/private"
         log = root.map { "\($0)/log" } ?? "/var/log/covey"
     }
 }

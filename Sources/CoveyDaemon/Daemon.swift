@@ -2,7 +2,7 @@ internal import CoveyDisks
 internal import CoveyGuardClient
 internal import CoveyGuestChannel
 internal import CoveyGuestProtocol
-package import CoveyModel
+internal import CoveyModel
 internal import CoveyNode
 internal import CoveyQEMU
 internal import CoveySQLiteStore
@@ -13,6 +13,7 @@ internal import CoveyVMM
 internal import FoundationEssentials
 package import Logging
 internal import ServiceLifecycle
+internal import UnixSignals
 
 /// The daemon: puts the parts together and runs them until it is told to stop. Machines go on without it.
 package struct Daemon: Sendable {
@@ -31,7 +32,9 @@ package struct Daemon: Sendable {
         guard paths.longestSocket.utf8.count <= longestSocketPath else {
             throw CoveyError(
                 .invalid, "the root's path is too long: sockets below it would pass 107 bytes",
-                remedy: "give --root a path of at most \(107 - paths.longestSocket.utf8.count + paths.run.utf8.count) bytes")
+                remedy:
+                    "give --root a path of at most \(107 - paths.longestSocket.utf8.count + paths.run.utf8.count) bytes"
+            )
         }
         let now: @Sendable () -> Timestamp = {
             Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down)))
@@ -113,7 +116,9 @@ package struct Daemon: Sendable {
                 root: settings.root),
             defaults: MachineDefaults(
                 cpus: settings.defaultCPUs, memory: settings.defaultMemory, accel: settings.accelerator),
-            limits: MachineLimits(cpus: host.cpus, memory: host.memory), architecture: host.architecture)
+            limits: MachineLimits(cpus: host.cpus, memory: host.memory), architecture: host.architecture,
+            rateLimit: settings.rateLimit.map { RateLimit(perSecond: Double($0), burst: Double($0) * 2) }
+                ?? RateLimit())
     }
 
     private func register(
@@ -146,7 +151,9 @@ actor HostFactsCache {
 
     /// The facts, at most a minute old where QEMU was missing.
     func value() async -> HostFacts {
-        if let facts, facts.value.qemu != nil || facts.read.duration(to: .now) < .seconds(60) { return facts.value }
+        if let facts, facts.value.driverFacts.available || facts.read.duration(to: .now) < .seconds(60) {
+            return facts.value
+        }
         let value = await reader.read()
         facts = (value, .now)
         return value

@@ -24,6 +24,8 @@ package struct DaemonSettings: Sendable {
     package var guestMemory: ByteCount?
     /// What can be configured of the node.
     package var node: NodeSettings
+    /// Calls a second that one user may make; nil is the server's default.
+    package var rateLimit: Int?
     /// What is logged.
     package var logLevel: Logger.Level
 

@@ -1,6 +1,7 @@
 internal import CoveyNode
 internal import CoveySQLiteStore
 internal import CoveyServer
+internal import CoveyStore
 internal import ServiceLifecycle
 
 /// Looks after the store: leases and old history.
@@ -8,7 +9,12 @@ struct StoreService: Service {
     let store: SQLiteStore
 
     func run() async throws {
-        try await cancelWhenGracefulShutdown { try await store.run() }
+        try await cancelWhenGracefulShutdown {
+            try await withThrowingDiscardingTaskGroup { group in
+                group.addTask { try await store.run() }
+                group.addTask { try await store.compactRegularly() }
+            }
+        }
     }
 }
 

@@ -126,21 +126,18 @@ private func openDescriptors(
             result.input = try check("fcntl F_DUPFD_CLOEXEC") { fcntl(master, F_DUPFD_CLOEXEC, 3) }
             return result
         }
-        let output = try makePipe()
-        let error = try makePipe()
         if request.program.standardInput {
-            let input = try makePipe()
-            try setNonBlocking(input.writer.raw)
-            result.theirs = [try input.reader.duplicate().release()]
-            result.input = try input.writer.duplicate().release()
+            var input = try makePipe()
+            result.theirs = [input.takeFirst().release()]
+            let writer = input.takeSecond()
+            try setNonBlocking(writer.raw)
+            result.input = writer.release()
         } else {
             result.theirs = [try openFile("/dev/null", .readOnly).release()]
         }
-        try setNonBlocking(output.reader.raw)
-        try setNonBlocking(error.reader.raw)
-        result.theirs += [try output.writer.duplicate().release(), try error.writer.duplicate().release()]
-        result.output = try output.reader.duplicate().release()
-        result.error = try error.reader.duplicate().release()
+        let output = try outputPipe(&result)
+        result.output = output
+        result.error = try outputPipe(&result)
         return result
     } catch {
         for descriptor in Set(result.theirs + result.ours) where descriptor >= 0 { close(descriptor) }
@@ -156,4 +153,13 @@ func withStrings<R>(_ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMut
         guard let base = buffer.baseAddress else { preconditionFailure("an array with an element has a base") }
         return body(base)
     }
+}
+
+/// Adds a pipe's writing end to the program's descriptors, and returns the reading end, which never blocks.
+private func outputPipe(_ result: inout Descriptors) throws(SystemError) -> Int32 {
+    var pipe = try makePipe()
+    let reader = pipe.takeFirst()
+    try setNonBlocking(reader.raw)
+    result.theirs.append(pipe.takeSecond().release())
+    return reader.release()
 }

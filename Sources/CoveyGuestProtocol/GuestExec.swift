@@ -46,7 +46,8 @@ package struct GuestExecRequest: Hashable, Sendable {
 
     /// Makes a request.
     package init(
-        id: String, program: Program, terminalSize: GuestTerminalSize = GuestTerminalSize(), overflow: GuestOverflow = .block
+        id: String, program: Program, terminalSize: GuestTerminalSize = GuestTerminalSize(),
+        overflow: GuestOverflow = .block
     ) {
         self.id = id
         self.program = program

@@ -48,9 +48,9 @@ final class AgentHarness: Sendable {
         try makeFolder(folder)
         socket = "\(folder)/guest.sock"
         reactor = try Reactor()
-        let pair = try socketPair()
-        let ours = try pair.first.duplicate()
-        let theirs = try pair.second.duplicate().release()
+        var pair = try socketPair()
+        let ours = pair.takeFirst()
+        let theirs = pair.takeSecond().release()
         toAgent = try ByteStream(ours, reactor: reactor)
         let listener = try ByteStream(try listenUnix(socket), reactor: reactor)
         let (stopped, stop) = AsyncStream<Void>.makeStream()

@@ -14,7 +14,8 @@ import Testing
                 environment: ["X": "y"],
                 image: ImageConfiguration(
                     entrypoint: ["e"], command: ["c", "d"], environment: ["P": "q"], workingDirectory: "/", user: "0",
-                    initPath: "/sbin/init"), terminalSize: GuestTerminalSize(rows: 1, columns: 65535), overflow: .block)),
+                    initPath: "/sbin/init"), terminalSize: GuestTerminalSize(rows: 1, columns: 65535), overflow: .block)
+        ),
         .configure(GuestConfiguration(purpose: .imageInit(path: "/sbin/init"))),
         .configure(GuestConfiguration(clock: Timestamp(milliseconds: -1), purpose: .idle)),
         .start(GuestExecRequest(id: "a", program: program), attach: nil),

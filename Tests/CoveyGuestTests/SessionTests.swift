@@ -132,9 +132,9 @@ import Testing
     func garbageFromGuest() async throws {
         let reactor = try Reactor()
         defer { reactor.shutdown() }
-        let pair = try socketPair()
-        let host = try ByteStream(try pair.first.duplicate(), reactor: reactor)
-        let guest = try ByteStream(try pair.second.duplicate(), reactor: reactor)
+        var pair = try socketPair()
+        let host = try ByteStream(pair.takeFirst(), reactor: reactor)
+        let guest = try ByteStream(pair.takeSecond(), reactor: reactor)
         let connector = UnixGuestConnectorOpen(host)
         async let opening = connector.open()
         var side = GuestSideSession()

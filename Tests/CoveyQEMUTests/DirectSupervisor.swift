@@ -118,9 +118,10 @@ final class DirectSupervisor: ProcessSupervisor {
             &actions, 2, request.errorLog ?? "/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         var reader: Task<Void, Never>?
         if let log = request.console {
-            let pipe = try makePipe()
-            try place(pipe.writer.raw, log.number)
-            let stream = try ByteStream(try pipe.reader.duplicate(), reactor: reactor)
+            var pipe = try makePipe()
+            let writer = pipe.takeSecond()
+            try place(writer.raw, log.number)
+            let stream = try ByteStream(pipe.takeFirst(), reactor: reactor)
             let file = SharedDescriptor(try openFile(log.path, [.writeOnly, .create, .append]))
             reader = Task {
                 do {

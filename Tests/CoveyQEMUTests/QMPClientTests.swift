@@ -16,9 +16,9 @@ private struct FakeQEMU: Sendable {
 
     static func with(_ body: (FakeQEMU) async throws -> Void) async throws {
         let reactor = try Reactor()
-        let pair = try socketPair()
-        let client = QMPClient(try ByteStream(try pair.first.duplicate(), reactor: reactor))
-        let stream = try ByteStream(try pair.second.duplicate(), reactor: reactor)
+        var pair = try socketPair()
+        let client = QMPClient(try ByteStream(pair.takeFirst(), reactor: reactor))
+        let stream = try ByteStream(pair.takeSecond(), reactor: reactor)
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await body(FakeQEMU(client: client, stream: stream, reactor: reactor))) } catch {
             outcome = .failure(error)

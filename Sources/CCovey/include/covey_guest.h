@@ -46,6 +46,7 @@ pid_t covey_guest_reap(pid_t pid, int *code, int *signal);
 pid_t covey_next_ended_child(void);
 
 // mount(2), finit_module(2).
+int covey_unmount(const char *target, int flags);
 int covey_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int covey_load_module(int descriptor);
 

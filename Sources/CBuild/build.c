@@ -1,0 +1,3 @@
+#include "CBuild.h"
+
+const char *covey_commit(void) { return COVEY_COMMIT; }
