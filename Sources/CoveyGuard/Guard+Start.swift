@@ -102,13 +102,14 @@ extension Guard {
         }
     }
 
-    /// A pipe with a name. The writing end is open for reading too, so that its owner never lacks a reader.
+    /// A pipe with a name. The writing end is for writing alone: QEMU takes no other for a log. While no guard reads
+    /// it, what is written is refused, and the process drops it.
     private func makeFIFO(_ path: String) throws(SystemError) -> (reader: Int32, writer: Int32) {
         if isFIFO(path) { try removeFile(path) }
         try check("mkfifo", path) { mkfifo(path, 0o600) }
         do throws(SystemError) {
             let reader = try openFile(path, [.readOnly, .nonBlocking, .noFollow])
-            let writer = try openFile(path, [.readWrite, .noFollow])
+            let writer = try openFile(path, [.writeOnly, .noFollow])
             return (reader.release(), writer.release())
         } catch {
             _ = unlink(path)

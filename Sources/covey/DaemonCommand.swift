@@ -37,7 +37,8 @@ struct DaemonCommand: AsyncParsableCommand {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "covey")
         logger.logLevel = settings.logLevel
-        umask(0o077)
+        // Files say their mode themselves, and images are built from files that others may read.
+        umask(0o022)
         try await Daemon(settings, logger: logger).run()
     }
 
