@@ -66,7 +66,8 @@ package struct CoveyClient: Sendable {
     /// A new request id.
     package static func requestID() -> String {
         Identifier<Operation>(
-            time: Timestamp(milliseconds: 0), random: (UInt64.random(in: .min ... .max), .random(in: .min ... .max))
+            time: Timestamp(milliseconds: Int64(time(nil)) * 1000),
+            random: (UInt64.random(in: .min ... .max), .random(in: .min ... .max))
         ).description
     }
 

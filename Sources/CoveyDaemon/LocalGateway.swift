@@ -62,11 +62,7 @@ package struct LocalGateway: NodeGateway {
 
     package func execs(on node: NodeID, _ machine: VirtualMachine) async throws -> [ExecRecord] {
         try check(node)
-        return try await agent.execs(machine.metadata.id).map { info in
-            ExecRecord(
-                id: info.id, arguments: info.id == mainExecID ? machine.spec.program?.arguments ?? [] : [],
-                running: info.exit == nil, exitCode: info.exit?.code)
-        }
+        return try await agent.execs(machine)
     }
 
     package func signal(on node: NodeID, _ machine: VirtualMachine, exec: String, signal: Int32) async throws {

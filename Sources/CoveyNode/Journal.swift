@@ -76,6 +76,31 @@ package final class Journal: Sendable {
 
     deinit { state.withLock { if let file = $0.file { _ = Glibc.close(file) } } }
 
+    /// What is recorded: the program's arguments and when it was started.
+    package struct Subject: Hashable, Sendable {
+        /// The program and its arguments.
+        package var arguments: [String]
+        /// When it was started.
+        package var startedAt: Timestamp
+    }
+
+    /// Notes what is recorded.
+    package func describe(_ subject: Subject) throws {
+        try makeFolder(folder)
+        let words = [String(subject.startedAt.milliseconds)] + subject.arguments
+        let file = try openFile("\(folder)/subject", [.writeOnly, .create, .truncate])
+        try writeAll(file.raw, Array(words.joined(separator: "\0").utf8))
+    }
+
+    /// What is recorded; nil where nobody noted it.
+    package func subject() throws -> Subject? {
+        guard fileExists("\(folder)/subject") else { return nil }
+        let text = String(decoding: try readFile("\(folder)/subject", limit: 1 << 20), as: UTF8.self)
+        let words = text.split(separator: "\0", omittingEmptySubsequences: false).map { String($0) }
+        guard let time = words.first.flatMap({ Int64($0) }) else { return nil }
+        return Subject(arguments: Array(words.dropFirst()), startedAt: Timestamp(milliseconds: time))
+    }
+
     /// Whether anything was ever recorded.
     package var exists: Bool { fileExists(folder) }
 

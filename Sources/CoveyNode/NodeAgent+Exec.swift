@@ -11,6 +11,9 @@ extension NodeAgent {
     package func exec(_ machine: MachineID, _ request: GuestExecRequest) async throws -> ExecChannel {
         let worker = try runningWorker(machine)
         let session = try await worker.session(within: .seconds(60))
+        let journal = Journal(folder: host.layout.journal(machine, exec: request.id))
+        let subject = Journal.Subject(arguments: request.program.arguments, startedAt: host.clock.now())
+        try await host.pool.run { try journal.describe(subject) }
         try await session.start(request)
         return await worker.follow(request.id, session)
     }
@@ -29,8 +32,20 @@ extension NodeAgent {
     }
 
     /// The programs that run in a machine's guest or ended lately.
-    package func execs(_ machine: MachineID) async throws -> [GuestExecInfo] {
-        try await runningWorker(machine).session(within: .seconds(30)).execs()
+    package func execs(_ machine: VirtualMachine) async throws -> [ExecRecord] {
+        let id = machine.metadata.id
+        var records: [ExecRecord] = []
+        for info in try await runningWorker(id).session(within: .seconds(30)).execs() {
+            let journal = Journal(folder: host.layout.journal(id, exec: info.id))
+            let subject = try await host.pool.run { try journal.subject() }
+            let isMain = info.id == mainExecID
+            records.append(
+                ExecRecord(
+                    id: info.id, arguments: isMain ? machine.spec.program?.arguments ?? [] : subject?.arguments ?? [],
+                    running: info.exit == nil, exitCode: info.exit?.code,
+                    startedAt: isMain ? machine.status.startedAt : subject?.startedAt))
+        }
+        return records
     }
 
     /// Sends a signal to a program in a guest.
