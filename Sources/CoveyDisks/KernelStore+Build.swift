@@ -79,6 +79,7 @@ extension KernelStore {
             }
         if isPackage { try source.unpackPackage(file) }
         let kernel = try KernelFile.unpack(isPackage ? image : file, to: target, subject: subject, cancellation)
+        try letMachinesRead(target)
         if isPackage {
             try removeFile(image)
             if file.hasPrefix(staging) { try removeFile(file) }
@@ -99,6 +100,9 @@ extension KernelStore {
         }
         return kernel
     }
+
+    /// A VMM opens kernel and initramfs once more as its own user; the folders above let nobody else in.
+    private func letMachinesRead(_ path: String) throws(SystemError) { try check("chmod", path) { chmod(path, 0o644) } }
 
     /// Lets depmod write the indexes that the initramfs and the guest's modprobe need.
     private func index(_ release: String, in staging: String) async throws {
@@ -136,6 +140,7 @@ extension KernelStore {
             let bytes = try Initramfs.bytes(agent: agent.bytes, modules: bare ? nil : tree)
             let file = try openFile(initramfs, [.writeOnly, .create, .exclusive])
             try bytes.withUnsafeBytes { try writeAll(file.raw, $0, initramfs) }
+            try letMachinesRead(initramfs)
             return (tree.count, try Ext4Builder.measure(root, cancellation))
         }
         manifest.modules = count

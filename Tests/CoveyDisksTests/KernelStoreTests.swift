@@ -22,6 +22,9 @@ struct KernelStoreTests {
             #expect(kernel.modules > 500)
             #expect(kernel.digest == (try Digest.file(kernel.elf, Cancellation())))
             try ELFFile.open(kernel.elf, subject: "kernel").requirePVH()
+            for file in [kernel.elf, kernel.initramfs] {
+                #expect(try FileFacts(file).mode == 0o644, "a VMM opens it as its own user")
+            }
             try checkInitramfs(kernel)
             try await checkTools(kernel)
             #expect(try await store.kernel(id) == kernel)
