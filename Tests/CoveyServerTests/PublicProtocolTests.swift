@@ -50,7 +50,10 @@ import Testing
         let status = HealthStatus(services: ["a"])
         let service = HealthService(status)
         let transport = InProcessTransport()
-        try await withGRPCServer(transport: transport.server, services: [service]) { _ in
+        let chain = CallChain(
+            callers: .fixed(Caller(uid: 0)), authorizer: SocketAuthorizer(), limit: RateLimit(), elapsed: { .zero },
+            shutdown: ShutdownSignal(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        try await withGRPCServer(transport: transport.server, services: [service], interceptors: [chain]) { _ in
             try await withGRPCClient(transport: transport.client) { client in
                 let health = Grpc_Health_V1_Health.Client(wrapping: client)
                 var request = Grpc_Health_V1_HealthCheckRequest()
