@@ -153,7 +153,7 @@ let beside: [Target] = [
         "CoveyServerTests",
         [
             "CoveyServer", "CoveyClient", "CoveyAPI", "CoveyStore", "CoveyModel", "CoveySystem", "CoveyTesting",
-            grpcCore, grpcProtobuf, protobuf, logging,
+            grpcCore, grpcInProcess, grpcProtobuf, protobuf, logging,
         ]),
     tests(
         "CoveyCLITests",

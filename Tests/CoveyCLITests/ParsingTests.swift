@@ -1,0 +1,149 @@
+import ArgumentParser
+import CoveyAPI
+import CoveyClient
+import CoveyModel
+import Testing
+
+@testable import CoveyCLI
+
+@Suite struct ParsingTests {
+    /// Every verb of the command line, with arguments that it takes.
+    static let verbs: [[String]] = [
+        ["run", "busybox"], ["ps"], ["exec", "web", "--", "true"], ["exec", "ls", "web"], ["attach", "web/x"],
+        ["logs", "web"], ["vm", "create", "busybox"], ["vm", "start", "web"], ["vm", "stop", "web"],
+        ["vm", "kill", "web"], ["vm", "restart", "web"], ["vm", "rm", "web"], ["vm", "ls"], ["vm", "inspect", "web"],
+        ["vm", "wait", "web", "--for", "ready"], ["vm", "timeline", "web"], ["image", "ls"],
+        ["image", "build", "debian"], ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
+        ["kernel", "import", "debian"], ["kernel", "inspect", "debian"], ["kernel", "rm", "debian"],
+        ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
+        ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
+    ]
+
+    private func parse<Command: ParsableCommand>(_ arguments: [String], as type: Command.Type) throws -> Command {
+        let parsed = try RootCommand.parseAsRoot(arguments)
+        return try #require(parsed as? Command, "\(arguments)")
+    }
+
+    @Test("every verb takes every format, -q and the daemon's address", arguments: verbs)
+    func globals(_ words: [String]) throws {
+        // What stands behind -- is the guest's.
+        let end = words.firstIndex(of: "--") ?? words.count
+        func with(_ options: [String]) -> [String] { Array(words[..<end]) + options + Array(words[end...]) }
+        for format in OutputFormat.allCases {
+            let parsed = try RootCommand.parseAsRoot(with(["-o", format.rawValue]))
+            let verb = try #require(parsed as? any Verb)
+            #expect(verb.global.printed.format == format)
+        }
+        let options = ["-q", "--host", "unix:/tmp/x.sock", "--tenant", "team", "--no-color", "-v"]
+        let verb = try #require(try RootCommand.parseAsRoot(with(options)) as? any Verb)
+        #expect(verb.global.printed.format == .name)
+        #expect(try verb.global.endpoint.socket == "/tmp/x.sock")
+        #expect(verb.global.tenant == "team")
+    }
+
+    @Test("the list of verbs is complete, and every help has an example")
+    func helps() throws {
+        var found: Set<String> = []
+        func walk(_ command: any ParsableCommand.Type, _ path: [String]) {
+            let inner = command.configuration.subcommands
+            #expect(command.configuration.discussion.contains("Example: covey "), "\(path)")
+            #expect(RootCommand.helpMessage(for: command).contains("Example: covey "), "\(path)")
+            if inner.isEmpty { found.insert(path.joined(separator: " ")) }
+            for next in inner { walk(next, path + [next._commandName]) }
+        }
+        walk(RootCommand.self, [])
+        let known = Set(
+            Self.verbs.map { words in
+                ["vm", "image", "kernel", "operation", "config"].contains(words[0])
+                    ? words.prefix(2).joined(separator: " ") : words[0]
+            })
+        #expect(found == known)
+    }
+
+    @Test("run takes all options of a machine")
+    func run() throws {
+        let command = try parse(
+            [
+                "run", "--rm", "-it", "--name", "web", "--kernel", "6.1", "--cpus", "2", "--memory", "512M", "--disk",
+                "4G", "--env", "A=B=C", "--env", "D=", "--label", "x=y", "--restart", "on-failure:3", "--driver",
+                "cloud-hypervisor", "--accel", "tcg", "--ready", "booted", "--wait", "running", "--timeout", "90s",
+                "debian", "--", "sh", "-c", "exit 3",
+            ], as: RunCommand.self)
+        #expect(command.rm && command.interactive && command.tty && !command.detach)
+        #expect(command.command == ["sh", "-c", "exit 3"])
+        #expect(command.machine.timeout?.duration == .seconds(90))
+        #expect(command.machine.wait == .running)
+        let request = command.machine.request(image: command.image, program: nil, removeWhenStopped: true)
+        #expect(request.name == "web")
+        #expect(request.kernel == "6.1")
+        #expect(request.cpus == 2)
+        #expect(request.memory == .mebibytes(512))
+        #expect(request.disk == .gibibytes(4))
+        #expect(request.environment == ["A": "B=C", "D": ""])
+        #expect(request.labels == ["x": "y"])
+        #expect(request.restart == .onFailure(limit: 3))
+        #expect(request.driver == .cloudHypervisor)
+        #expect(request.accel == .tcg)
+        #expect(request.ready == .booted)
+        #expect(request.removeWhenStopped)
+    }
+
+    @Test("exec takes user, environment, folder and program, and ls a machine")
+    func exec() throws {
+        let command = try parse(
+            ["exec", "-d", "--user", "1:2", "--env", "A=B", "--workdir", "/x", "web", "--", "ls", "-l"],
+            as: ExecCommand.self)
+        #expect(command.detach)
+        #expect(command.user == "1:2")
+        #expect(command.env.map == ["A": "B"])
+        #expect(command.workdir == "/x")
+        #expect(command.command == ["ls", "-l"])
+        #expect(try parse(["exec", "ls", "web"], as: ExecCommand.self).listed == "web")
+    }
+
+    @Test("the other verbs take their options")
+    func others() throws {
+        #expect(try parse(["attach", "web/x"], as: AttachCommand.self).target.exec == "x")
+        let logs = try parse(["logs", "-f", "--since", "10m", "--console", "web"], as: LogsCommand.self)
+        #expect(logs.follow && logs.console && logs.since?.duration == .seconds(600))
+        let stop = try parse(["vm", "stop", "--timeout", "5s", "--force", "a", "b"], as: VMStopCommand.self)
+        #expect(stop.force && stop.vms == ["a", "b"] && stop.timeout?.duration == .seconds(5))
+        #expect(try parse(["vm", "kill", "--signal", "SIGHUP", "web"], as: VMKillCommand.self).signal?.number == 1)
+        #expect(try parse(["vm", "rm", "-f", "web"], as: VMRemoveCommand.self).force)
+        #expect(try parse(["vm", "ls", "-l", "a=b"], as: VMListCommand.self).labels.map == ["a": "b"])
+        let wait = try parse(["vm", "wait", "web", "--for", "deleted", "--timeout", "1h"], as: VMWaitCommand.self)
+        #expect(wait.goal == .deleted)
+        #expect(try parse(["image", "build", "debian:sid", "--name", "x"], as: ImageBuildCommand.self).name == "x")
+        let kernel = try parse(
+            ["kernel", "import", "--name", "k", "--default", "--modules", "/m", "./bzImage"],
+            as: KernelImportCommand.self)
+        #expect(kernel.default && kernel.modules == "/m" && kernel.source == "./bzImage")
+        #expect(!(try parse(["kernel", "import", "--no-default", "debian"], as: KernelImportCommand.self).default))
+        #expect(try parse(["doctor", "--leaks", "--purge", "x"], as: DoctorCommand.self).purge == "x")
+        #expect(try parse(["config", "show", "--root", "/r"], as: ConfigShowCommand.self).root == "/r")
+        #expect(try parse(["ps", "-a"], as: PsCommand.self).all)
+        #expect(try parse(["vm", "create", "-d", "--no-start", "x"], as: VMCreateCommand.self).machine.noStart)
+    }
+
+    @Test(
+        "what cannot be read is a usage error with exit code 2",
+        arguments: [
+            ["nonsense"], ["run"], ["run", "--cpus", "many", "x"], ["run", "--memory", "12x", "x"],
+            ["run", "-d", "-i", "x"], ["exec", "web"], ["exec", "web", "true"], ["vm", "wait", "web"],
+            ["vm", "wait", "web", "--for", "tea"], ["vm", "kill", "--signal", "TEA", "web"],
+            ["run", "--restart", "on-failure:-1", "x"], ["run", "--env", "=x", "y"], ["logs", "--since", "1", "x"],
+            ["ps", "-o", "xml"], ["doctor", "--purge", "x"], ["completion", "tcsh"], ["vm", "rm"],
+        ])
+    func usage(_ arguments: [String]) async {
+        #expect(await CommandLineProgram.run(arguments: arguments) == 2)
+    }
+
+    @Test("a verb of another target is found beside ours")
+    func extra() async {
+        struct Daemon: AsyncParsableCommand {
+            static let configuration = CommandConfiguration(commandName: "daemon")
+            func run() async throws { throw CoveyError(.conflict, "another one runs") }
+        }
+        #expect(await CommandLineProgram.run(arguments: ["daemon"], extra: [Daemon.self]) == 4)
+    }
+}

@@ -1,0 +1,212 @@
+import CoveyAPI
+import CoveyModel
+import GRPCCore
+import SwiftProtobuf
+import Testing
+
+@Suite struct ConversionTests {
+    static let ids = IdentifierSource(time: { Timestamp(milliseconds: 1_700_000_000_123) })
+
+    static let error = {
+        var error = CoveyError(
+            .outcomeUnknown, "nobody knows", remedy: "ask again", resource: ResourceReference("vm", "web"),
+            retryable: false)
+        error.causes = ["a", "b"]
+        return error
+    }()
+
+    static let conditions = [
+        Condition(
+            type: "Ready", state: .yes, reason: "Answered", message: "the agent answered",
+            since: Timestamp(milliseconds: 1_700_000_000_001)),
+        Condition(type: "Limited", state: .no, reason: "x", message: "y", since: Timestamp(milliseconds: -1)),
+        Condition(type: "Odd", state: .unknown, reason: "x", message: "y", since: Timestamp(milliseconds: 0)),
+    ]
+
+    static func metadata<Subject>(_ subject: Subject.Type = Subject.self) -> CoveyModel.Metadata<Subject> {
+        CoveyModel.Metadata(
+            id: ids.next(), name: "web", tenant: "team", labels: ["a": "b"],
+            createdAt: Timestamp(milliseconds: 1_700_000_000_999), generation: 7, revision: 42)
+    }
+
+    static var machine: VirtualMachine {
+        var spec = MachineSpec(
+            image: "debian", wanted: .paused, cpus: 3, memory: .mebibytes(300), disk: .gibibytes(2), kernel: "6.1",
+            driver: .cloudHypervisor, accel: .tcg, restart: .onFailure(limit: 3),
+            program: Program(
+                arguments: ["a", "b"], environment: ["K": "V"], workingDirectory: "/x", user: "u:g", terminal: true,
+                standardInput: true),
+            environment: ["E": "F"], removeWhenStopped: true, ready: .booted, stopTimeout: .milliseconds(1234))
+        spec.imageID = ids.next()
+        spec.kernelID = ids.next()
+        spec.restartRequest = 5
+        spec.deleting = true
+        var status = MachineStatus(phase: .unknown)
+        status.node = ids.next()
+        status.driver = .firecracker
+        status.accel = .kvm
+        status.pid = 4711
+        status.runGeneration = 9
+        status.observedGeneration = 6
+        status.observedRestart = 4
+        status.addresses = ["10.0.0.2"]
+        status.ports = ["8080:80"]
+        status.conditions = conditions
+        status.timeline = [TimelineStage(stage: "image", milliseconds: 12)]
+        status.restarts = 2
+        status.exitCode = -1
+        status.lastEnd = .vmmDied
+        status.lastError = error
+        status.startedAt = Timestamp(milliseconds: 1)
+        status.endedAt = Timestamp(milliseconds: 2)
+        return VirtualMachine(metadata: metadata(), spec: spec, status: status)
+    }
+
+    @Test("a machine keeps every field on the wire, and so does one with none")
+    func machines() throws {
+        let full = Self.machine
+        #expect(try VirtualMachine(Covey_V1_VirtualMachine(full)) == full)
+        let bare = VirtualMachine(
+            metadata: Self.metadata(), spec: MachineSpec(image: "x"), status: MachineStatus())
+        #expect(try VirtualMachine(Covey_V1_VirtualMachine(bare)) == bare)
+        for restart in [RestartPolicy.never, .always, .onFailure(limit: nil), .onFailure(limit: 0)] {
+            #expect(try RestartPolicy(Covey_V1_RestartPolicy(restart)) == restart)
+        }
+    }
+
+    @Test("images, kernels, operations and nodes keep every field on the wire")
+    func others() throws {
+        var imageStatus = ImageStatus(state: .failed)
+        imageStatus.digest = "sha256:1"
+        imageStatus.size = ByteCount(1)
+        imageStatus.allocated = ByteCount(2)
+        imageStatus.configuration = ImageConfiguration(
+            entrypoint: ["a"], command: ["b"], environment: ["c": "d"], workingDirectory: "/e", user: "f",
+            initPath: "/sbin/init")
+        imageStatus.lastError = Self.error
+        for source in [ImageSpec.Source.builtIn, .debian(suite: "sid")] {
+            let image = Image(
+                metadata: Self.metadata(), spec: ImageSpec(source: source, architecture: .arm64), status: imageStatus)
+            #expect(try Image(Covey_V1_Image(image)) == image)
+        }
+        var kernelStatus = KernelStatus(state: .ready)
+        kernelStatus.release = "6.1"
+        kernelStatus.digest = "sha256:2"
+        kernelStatus.payload = "lz4"
+        kernelStatus.modules = 300
+        kernelStatus.allocated = ByteCount(3)
+        kernelStatus.lastError = Self.error
+        let kernel = Kernel(
+            metadata: Self.metadata(), spec: KernelSpec(source: "debian", isDefault: true), status: kernelStatus)
+        #expect(try Kernel(Covey_V1_Kernel(kernel)) == kernel)
+        var spec = OperationSpec(
+            kind: .importKernel, target: ResourceReference("kernel", "k"), targetID: "id", generation: 3,
+            requestID: "r", node: Self.ids.next())
+        spec.cancelRequested = true
+        var status = OperationStatus(state: .failed)
+        status.stages = [
+            OperationStage(name: "a", state: .done, done: 1, total: 2, unit: "bytes"),
+            OperationStage(name: "b", state: .failed), OperationStage(name: "c", state: .pending),
+            OperationStage(name: "d", state: .running),
+        ]
+        status.error = Self.error
+        status.finishedAt = Timestamp(milliseconds: 5)
+        let operation = Operation(metadata: Self.metadata(), spec: spec, status: status)
+        #expect(try Operation(Covey_V1_Operation(operation)) == operation)
+        let node = Node(
+            metadata: Self.metadata(),
+            status: NodeStatus(
+                instance: InstanceID(random: 255), architecture: .arm64, kernelRelease: "6.18", cpus: 2,
+                memory: .gibibytes(4), version: "1.0.0",
+                drivers: [
+                    DriverFacts(
+                        driver: .qemu, available: true, reason: "why", version: "7.2", accelerators: [.kvm, .tcg])
+                ], conditions: Self.conditions))
+        #expect(try Node(Covey_V1_Node(node)) == node)
+        let record = ExecRecord(
+            id: "x", arguments: ["a"], running: false, exitCode: 3, startedAt: Timestamp(milliseconds: 4))
+        #expect(try ExecRecord(Covey_V1_Exec(record)) == record)
+    }
+
+    @Test("a request for a machine keeps every field on the wire")
+    func requests() throws {
+        var request = MachineRequest(image: "debian")
+        #expect(
+            try MachineRequest(Covey_V1_CreateVirtualMachineRequest(request, tenant: "t", requestID: "r")) == request)
+        request.name = "web"
+        request.labels = ["a": "b"]
+        request.kernel = "k"
+        request.cpus = 2
+        request.memory = .mebibytes(100)
+        request.disk = .gibibytes(1)
+        request.driver = .qemu
+        request.accel = .tcg
+        request.restart = .always
+        request.program = Program(arguments: ["x"])
+        request.environment = ["c": "d"]
+        request.removeWhenStopped = true
+        request.ready = .agent
+        request.stopTimeout = .milliseconds(1500)
+        request.noStart = true
+        #expect(
+            try MachineRequest(Covey_V1_CreateVirtualMachineRequest(request, tenant: "t", requestID: "r")) == request)
+    }
+
+    @Test("every case of every enumeration has its own counterpart, and none is unspecified")
+    func enumerations() throws {
+        func check<Value: WireEnumeration & Hashable>(_ type: Value.Type) throws where Value.Wire: CaseIterable {
+            var seen: Set<Int> = [0]
+            for value in Value.every {
+                #expect(seen.insert(value.wire.rawValue).inserted)
+                #expect(try Value(wire: value.wire, "field") == value)
+            }
+            #expect(seen.count == Value.Wire.allCases.count, "\(type)")
+        }
+        try check(ErrorCode.self)
+        try check(Condition.State.self)
+        try check(Architecture.self)
+        try check(ArtifactState.self)
+        try check(DriverName.self)
+        try check(Accelerator.self)
+        try check(WantedState.self)
+        try check(MachinePhase.self)
+        try check(ReadyCheck.self)
+        try check(RunEnd.self)
+        try check(OperationKind.self)
+        try check(OperationState.self)
+        try check(OperationStage.State.self)
+        try check(LogStream.self)
+    }
+
+    @Test("an unknown enumeration value is an error that names the field")
+    func unknownValues() throws {
+        var message = Covey_V1_VirtualMachine(Self.machine)
+        message.status.phase = .UNRECOGNIZED(99)
+        do {
+            _ = try VirtualMachine(message)
+            Issue.record("99 is no phase")
+        } catch {
+            #expect(error.code == .invalid)
+            #expect(error.message == "status.phase has the unknown value 99")
+            #expect(error.remedy != nil)
+        }
+        message.status.phase = .unspecified
+        #expect(throws: CoveyError.self) { try VirtualMachine(message) }
+    }
+
+    @Test("every error travels in a status without loss", arguments: ErrorCode.allCases)
+    func errors(_ code: ErrorCode) {
+        var error = Self.error
+        error.code = code
+        let status = RPCError(error.rpcStatus)
+        #expect(status.code == code.rpcCode)
+        #expect(CoveyError(status) == error)
+    }
+
+    @Test("codes do not share a status, and a status of another origin is read by its code")
+    func codes() {
+        #expect(Set(ErrorCode.allCases.map(\.rpcCode)).count == ErrorCode.allCases.count)
+        #expect(CoveyError(RPCError(code: .alreadyExists, message: "x")).code == .conflict)
+        #expect(CoveyError(RPCError(code: .deadlineExceeded, message: "")).code == .deadline)
+    }
+}

@@ -1,0 +1,119 @@
+import CoveyModel
+import CoveyServer
+import Synchronization
+
+/// A node in memory: programs echo, logs are fixed, leaks can be purged.
+final class FakeGateway: NodeGateway {
+    struct State {
+        var leaks = [Leak(id: "leak-1", kind: "folder", name: "/tmp/x", reason: "no record names it")]
+        var spooled: [String: [SpoolPart: [UInt8]]] = [:]
+        var finished: Set<String> = []
+        var discarded: Set<String> = []
+        var signals: [Int32] = []
+        var commands: [ExecCommand] = []
+        var cancelled = 0
+    }
+
+    let state = Mutex(State())
+
+    func exec(
+        on node: NodeID, _ machine: VirtualMachine, _ command: ExecCommand, input: ExecInputs,
+        output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws {
+        state.withLock { $0.commands.append(command) }
+        guard command.program.arguments.first != "missing" else {
+            throw CoveyError(
+                .notFound, "program missing does not exist", resource: ResourceReference("program", "missing"))
+        }
+        try await output(.started(command.id))
+        if command.detach { return }
+        try await echo(input, output, code: command.program.arguments.first == "false" ? 1 : 0)
+    }
+
+    func attach(
+        on node: NodeID, _ machine: VirtualMachine, _ command: AttachCommand, input: ExecInputs,
+        output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws {
+        guard command.exec != "nobody" else { throw CoveyError.notFound("exec", command.exec) }
+        if command.exec == "endless" {
+            do {
+                try await Task.sleep(for: .seconds(600))
+            } catch {
+                state.withLock { $0.cancelled += 1 }
+                throw error
+            }
+        }
+        try await output(.started(command.exec))
+        try await output(.stdout(Array("kept\n".utf8)))
+        try await output(.exited(ExecExit(code: 7)))
+    }
+
+    private func echo(
+        _ input: ExecInputs, _ output: @Sendable (ExecOutput) async throws -> Void, code: Int32
+    ) async throws {
+        for try await piece in input {
+            switch piece {
+            case .standardInput(let bytes): try await output(.stdout(bytes))
+            case .resize(let size): try await output(.stderr(Array("\(size.columns)x\(size.rows)\n".utf8)))
+            case .signal(let number):
+                return try await output(.exited(ExecExit(code: 128 + number, signal: number)))
+            case .end: return try await output(.exited(ExecExit(code: code)))
+            }
+        }
+    }
+
+    func execs(on node: NodeID, _ machine: VirtualMachine) async throws -> [ExecRecord] {
+        [ExecRecord(id: ExecRecord.main, arguments: ["/bin/sh"], running: true, startedAt: Timestamp(milliseconds: 5))]
+    }
+
+    func signal(on node: NodeID, _ machine: VirtualMachine, exec: String, signal: Int32) async throws {
+        state.withLock { $0.signals.append(signal) }
+    }
+
+    func logs(
+        on node: NodeID, _ machine: VirtualMachine, _ query: LogQuery,
+        output: @escaping @Sendable (LogChunk) async throws -> Void
+    ) async throws {
+        switch query.source {
+        case .console: try await output(LogChunk(.console, Array("console\n".utf8)))
+        case .exec(let id): try await output(LogChunk(.stdout, Array("log of \(id)\n".utf8)))
+        }
+        if query.follow { try await Task.sleep(for: .seconds(600)) }
+    }
+
+    func progress(
+        on node: NodeID, of operation: OperationID,
+        output: @escaping @Sendable ([OperationStage]) async throws -> Void
+    ) async throws {
+        try await output([OperationStage(name: "image", state: .running, done: 5, total: 10, unit: "bytes")])
+    }
+
+    func leaks(on node: NodeID) async throws -> [Leak] { state.withLock { $0.leaks } }
+
+    func purge(on node: NodeID, leak id: String) async throws {
+        let there = state.withLock { state in
+            let count = state.leaks.count
+            state.leaks.removeAll { $0.id == id }
+            return state.leaks.count < count
+        }
+        if !there { throw CoveyError.notFound("leak", id) }
+    }
+
+    func openSpool(on node: NodeID, name: String) async throws -> SpoolToken {
+        let token = SpoolToken(token: "abc123", name: name)
+        state.withLock { $0.spooled[token.token] = [:] }
+        return token
+    }
+
+    func append(on node: NodeID, to spool: SpoolToken, _ part: SpoolPart, _ bytes: [UInt8]) async throws {
+        state.withLock { $0.spooled[spool.token]?[part, default: []] += bytes }
+    }
+
+    func finishSpool(on node: NodeID, _ spool: SpoolToken) async throws {
+        state.withLock { _ = $0.finished.insert(spool.token) }
+    }
+
+    func discardSpool(on node: NodeID, _ spool: SpoolToken) async throws {
+        state.withLock { _ = $0.discarded.insert(spool.token) }
+    }
+}
