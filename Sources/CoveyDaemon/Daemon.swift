@@ -36,18 +36,11 @@ package struct Daemon: Sendable {
                     "give --root a path of at most \(107 - paths.longestSocket.utf8.count + paths.run.utf8.count) bytes"
             )
         }
-        let now: @Sendable () -> Timestamp = {
-            Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down)))
-        }
+        let now = Self.now
         let ids = IdentifierSource(time: now)
         let pool = BlockingPool()
         let host = try HostReader()
-        let identity = try await pool.run {
-            for folder in [paths.state, paths.images, paths.kernels, paths.machines, paths.run] {
-                try makeFolder(folder)
-            }
-            return try Identity.load(paths.state, ids: ids)
-        }
+        let identity = try await pool.run { try Self.identity(paths, ids) }
         // The store's lock comes first: it tells a second daemon of this root to go away.
         let store = try await SQLiteStore.open("\(paths.state)/store.sqlite")
         let repositories = try await Repositories.open(store, ids: ids, now: now)
@@ -96,6 +89,24 @@ package struct Daemon: Sendable {
         await guardClient.close()
         try await store.close()
         try await pool.run { try memory.unmountIfUnused() }
+    }
+
+    /// Makes the root's folders and its identity where they are missing, and returns its instance: the guard, where
+    /// it is a unit of its own, is started with it before the daemon. Not to be called twice at once.
+    package func prepare() async throws -> InstanceID {
+        let paths = settings.paths
+        return try await BlockingPool().run { try Self.identity(paths, IdentifierSource(time: Self.now)).instance }
+    }
+
+    private static func identity(_ paths: DaemonPaths, _ ids: IdentifierSource) throws -> Identity {
+        // Those who may use the socket must be able to enter its folder; the others are ours alone.
+        try makeFolder(parentFolder(paths.socket), mode: 0o755)
+        for folder in [paths.state, paths.images, paths.kernels, paths.machines, paths.run] { try makeFolder(folder) }
+        return try Identity.load(paths.state, ids: ids)
+    }
+
+    private static let now: @Sendable () -> Timestamp = {
+        Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down)))
     }
 
     private static let start = ContinuousClock.now

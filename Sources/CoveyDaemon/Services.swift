@@ -9,11 +9,15 @@ struct StoreService: Service {
     let store: SQLiteStore
 
     func run() async throws {
-        try await cancelWhenGracefulShutdown {
-            try await withThrowingDiscardingTaskGroup { group in
-                group.addTask { try await store.run() }
-                group.addTask { try await store.compactRegularly() }
+        do {
+            try await cancelWhenGracefulShutdown {
+                try await withThrowingDiscardingTaskGroup { group in
+                    group.addTask { try await store.run() }
+                    group.addTask { try await store.compactRegularly() }
+                }
             }
+        } catch is CancellationError {
+            // That is how it ends.
         }
     }
 }

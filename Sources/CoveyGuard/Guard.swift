@@ -101,11 +101,19 @@ package final class Guard {
                         if case .failure(let error) = response { note("not replaced: \(error)") }
                     }
                 } else {
-                    // Machines go on; the next guard takes them over.
-                    loop.stop()
+                    try end()
                 }
             }
         } catch { note("\(error)") }
+    }
+
+    /// Ends. Machines go on, and the next guard takes them over; where there are none, nothing is left.
+    private func end() throws(SystemError) {
+        defer { loop.stop() }
+        if table.records.isEmpty, try groups.removeAll() {
+            try removeFile(options.socketPath)
+            try removeFile(options.statePath)
+        }
     }
 
     private func connectionsWait() {

@@ -283,7 +283,18 @@ package final class AgentServer {
         if goingDown != nil {
             if !programsRun { programsEnded?() }
         } else if exec.request.id == mainExecID {
-            awaitMainTaken(.seconds(5)) { self.shutDown(.powerOff, grace: .seconds(2), reason: "program ended") }
+            mainTaken = { self.shutDown(.powerOff, grace: .seconds(2), reason: "program ended") }
+            powerOffWhenIgnored(patience: 2)
+        }
+    }
+
+    /// The machine's program has ended, and the machine powers off once a host has taken that in. One that is there and
+    /// does not gets some seconds; while none is, the machine waits: the daemon that comes back is to learn the code.
+    private func powerOffWhenIgnored(patience: Int) {
+        loop.after(.seconds(3)) {
+            guard self.goingDown == nil else { return }
+            let patience = self.session.isOpen ? patience - 1 : 2
+            if patience == 0 { self.mainTaken?() } else { self.powerOffWhenIgnored(patience: patience) }
         }
     }
 

@@ -65,7 +65,8 @@ package protocol GuestSession: Sendable {
     func execs() async throws -> [GuestExecInfo]
 
     /// Forgets a program that has ended, with its output; idempotent. The guest keeps the newest 64 that nobody
-    /// acknowledges. After the acknowledgement of ``mainExecID`` the machine powers off at once, else after 5 seconds.
+    /// acknowledges. After the acknowledgement of ``mainExecID`` the machine powers off at once; without one, some
+    /// seconds after its end if a host is there, and not before one is.
     /// Errors: ``ErrorCode/conflict`` while it runs.
     func acknowledge(_ id: String) async throws
 

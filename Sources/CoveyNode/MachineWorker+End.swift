@@ -146,7 +146,7 @@ extension MachineWorker {
     }
 
     /// The handle as it was stored, or what can be said of it without one: every name carries id and generation.
-    private func knownHandle(_ generation: Int64) -> MachineHandle {
+    func knownHandle(_ generation: Int64) -> MachineHandle {
         if case .handle(let handle) = HandleFile.read(host.layout.handle(id)), handle.runGeneration == generation {
             return handle
         }

@@ -85,7 +85,7 @@ extension MachineWorker {
             case .known(let known): known
             case .unknown, nil: nil
             }
-        let end = lostEnd(machine, exit)
+        let end = lostEnd(machine, exit, said: try await lastWords(machine))
         try await host.repositories.machines.updateStatus(id) { [now = host.clock.now()] status in
             status.phase = .unknown
             try status.move(to: .stopping)
@@ -103,10 +103,27 @@ extension MachineWorker {
     }
 
     /// What became of a run that nobody watched: the program's code was stored if it was known.
-    private func lostEnd(_ machine: VirtualMachine, _ exit: ProcessExit?) -> RunEnd {
+    private func lostEnd(_ machine: VirtualMachine, _ exit: ProcessExit?, said: [VMMEvent]) -> RunEnd {
         if machine.status.exitCode != nil { return .programExited }
         if machine.spec.wanted == .stopped { return .stopped }
+        if said.contains(.guestPoweredOff) { return .poweredOff }
+        // Nobody heard whether the guest announced it; a reboot is what a reset means most of the time.
+        if said.contains(.guestReset) { return .rebooted }
         return exit == .exited(0) ? .poweredOff : .vmmDied
+    }
+
+    /// What the VMM would have said last, where its driver can tell.
+    private func lastWords(_ machine: VirtualMachine) async throws -> [VMMEvent] {
+        let handle = knownHandle(machine.status.runGeneration)
+        guard let driver = try host.driver(handle.driver) as? any RecollectingVMMDriver else { return [] }
+        do {
+            return try await withDeadline(.seconds(5), "asking how the VMM ended") {
+                try await driver.lastEvents(handle)
+            }
+        } catch {
+            logger.debug("nobody knows how the VMM ended", metadata: ["error": "\(error)"])
+            return []
+        }
     }
 
     /// A start was interrupted before its handle was stored: no guest instruction has run, so it is taken back.

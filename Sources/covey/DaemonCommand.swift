@@ -25,6 +25,9 @@ struct DaemonCommand: AsyncParsableCommand {
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel: String?
 
+    @Flag(help: "Make the root's folders and identity, print its instance id, and end.")
+    var prepare = false
+
     func run() async throws {
         guard geteuid() == 0 else {
             throw CoveyError(.denied, "the daemon needs root", remedy: "sudo covey daemon")
@@ -39,7 +42,9 @@ struct DaemonCommand: AsyncParsableCommand {
         logger.logLevel = settings.logLevel
         // Files say their mode themselves, and images are built from files that others may read.
         umask(0o022)
-        try await Daemon(settings, logger: logger).run()
+        let daemon = Daemon(settings, logger: logger)
+        if prepare { return print(try await daemon.prepare()) }
+        try await daemon.run()
     }
 
     private func settings(_ configuration: DaemonConfiguration) throws -> DaemonSettings {
