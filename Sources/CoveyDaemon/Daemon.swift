@@ -2,7 +2,7 @@ internal import CoveyDisks
 internal import CoveyGuardClient
 internal import CoveyGuestChannel
 internal import CoveyGuestProtocol
-internal import CoveyModel
+package import CoveyModel
 internal import CoveyNode
 internal import CoveyQEMU
 internal import CoveySQLiteStore
