@@ -1,6 +1,6 @@
 # What quickstart and test share. Sourced, not run.
 
-build_packages=(git pkg-config libsqlite3-dev libarchive-dev binutils)
+build_packages=(git pkg-config g++ libc6-dev libsqlite3-dev libarchive-dev zlib1g-dev binutils)
 run_packages=(qemu-system-x86 qemu-utils e2fsprogs busybox-static mmdebstrap kmod libarchive13 libsqlite3-0)
 test_packages=(protobuf-compiler libprotobuf-dev python3 xz-utils zstd gzip lz4 procps util-linux)
 
@@ -13,11 +13,15 @@ fail() {
     exit 1
 }
 
-# Goes on as root, through sudo where it has to.
+# Goes on as root, through sudo where it has to; from the clone's folder. sudo may have a PATH of its own.
 need_root() {
     [ "$(id -u)" = 0 ] && return
     command -v sudo >/dev/null || fail "this needs root" "run it as root, or install sudo"
-    exec sudo --preserve-env=PATH,COVEY_HOST "$0" "$@"
+    local name kept=("PATH=$PATH")
+    for name in COVEY_HOST COVEY_ROOT COVEY_BUILD SWIFTLY_HOME_DIR SWIFTLY_BIN_DIR; do
+        if [ -n "${!name:-}" ]; then kept+=("$name=${!name}"); fi
+    done
+    exec sudo env "${kept[@]}" "$PWD/$(basename "$0")" "$@"
 }
 
 need_swift() {
