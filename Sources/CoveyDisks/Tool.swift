@@ -198,6 +198,7 @@ private final class ProcessGroup: Sendable {
         let leader = leader.load(ordering: .relaxed)
         guard leader > 0, kill(-leader, SIGKILL) == 0 else { return }
         try await BlockingPool("covey-tools").run { @Sendable () throws in
+            // A group that is not ours to wait for has no event; the thread is the blocking pool's.
             for _ in 0..<100 where kill(-leader, 0) == 0 { usleep(10_000) }
         }
     }

@@ -93,6 +93,7 @@ final class AgentLink {
         let end = ContinuousClock.now + limit
         while queued > 0, ContinuousClock.now < end {
             write()
+            // The machine ends here: its one thread has nothing else to do.
             if queued > 0 { usleep(2000) }
         }
     }

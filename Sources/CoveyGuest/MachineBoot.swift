@@ -140,6 +140,7 @@ package struct MachineBoot {
         while true {
             if let found = look() { return found }
             guard ContinuousClock.now < end else { throw SystemError("find", what, errno: ENODEV) }
+            // The machine boots here: its one thread has nothing else to do.
             usleep(pause)
             pause = min(pause * 2, 20_000)
         }

@@ -40,6 +40,8 @@ import Testing
         spec.imageID = ids.next()
         spec.kernelID = ids.next()
         spec.restartRequest = 5
+        spec.startRequest = 6
+        spec.forceStop = true
         spec.deleting = true
         var status = MachineStatus(phase: .unknown)
         status.node = ids.next()

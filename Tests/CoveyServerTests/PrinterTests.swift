@@ -51,6 +51,8 @@ import Testing
                         "removeWhenStopped": false,
                         "ready": "agent",
                         "stopTimeoutMilliseconds": 10000,
+                        "forceStop": false,
+                        "startRequest": 1,
                         "restartRequest": 0,
                         "deleting": false
                       },
@@ -59,6 +61,7 @@ import Testing
                         "accel": "tcg",
                         "runGeneration": 0,
                         "observedGeneration": 0,
+                        "observedStart": 0,
                         "observedRestart": 0,
                         "addresses": [],
                         "ports": [],

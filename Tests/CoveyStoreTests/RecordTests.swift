@@ -62,14 +62,17 @@ struct RecordTests {
         let spec =
             #"{"data":{"createdAt":"2026-01-02T03:04:05.678Z","generation":3,"id":"00000000-0000-0003-0000-000000000004","#
             + #""labels":{"team":"a"},"name":"web","node":"00000000-0000-0001-0000-000000000002","spec":{"accel":"auto","#
-            + #""cpus":2,"deleting":false,"environment":{},"image":"debian","memory":268435456,"ready":"agent","#
-            + #""removeWhenStopped":false,"restart":"on-failure:3","restartRequest":0,"stopTimeoutMilliseconds":10000,"#
+            + #""cpus":2,"deleting":false,"environment":{},"forceStop":false,"image":"debian","memory":268435456,"#
+            + #""ready":"agent","#
+            + #""removeWhenStopped":false,"restart":"on-failure:3","restartRequest":0,"#
+            + #""startRequest":1,"stopTimeoutMilliseconds":10000,"#
             + #""wanted":"running"},"tenant":"default","uidSlot":5},"kind":"vm.spec","v":1}"#
         let record = try VirtualMachine.specFormat.decode(Array(spec.utf8))
         #expect(record.name == "web" && record.uidSlot == 5 && record.spec.restart == .onFailure(limit: 3))
         #expect(String(decoding: try VirtualMachine.specFormat.encode(record), as: UTF8.self) == spec)
         let status =
-            #"{"data":{"addresses":[],"conditions":[],"observedGeneration":1,"observedRestart":0,"phase":"running","#
+            #"{"data":{"addresses":[],"conditions":[],"observedGeneration":1,"observedRestart":0,"#
+            + #""observedStart":1,"phase":"running","#
             + #""ports":[],"restarts":0,"runGeneration":2,"timeline":[]},"kind":"vm.status","v":1}"#
         #expect(try VirtualMachine.statusFormat.decode(Array(status.utf8)).runGeneration == 2)
         let run =

@@ -36,7 +36,7 @@ package nonisolated enum Covey_V1_ErrorCode: SwiftProtobuf.Enum, Swift.CaseItera
   /// The thing exists already, or is in a state that forbids it.
   case conflict // = 3
 
-  /// No daemon, no store, no access for now.
+  /// No daemon, no store, no access at the moment.
   case unavailable // = 4
 
   /// The caller may not.
