@@ -34,8 +34,8 @@ struct ActiveRun {
     var resumedAt: Duration?
     /// When the agent answered.
     var answeredAt: Duration?
-    /// When the agent began, counted from the kernel's start.
-    var agentStarted: Duration?
+    /// How long the agent took from its first instruction to the mounted root.
+    var agentTook: Duration?
 
     /// A stop that is under way.
     struct Stopping {

@@ -37,7 +37,14 @@ extension MachineWorker {
         let hello = session.hello
         if active.answeredAt == nil {
             run?.answeredAt = host.clock.uptime()
-            run?.agentStarted = hello.timings.agentStarted
+            if let from = hello.timings.agentStarted, let to = hello.timings.rootMounted { run?.agentTook = to - from }
+            logger.debug(
+                "guest answered",
+                metadata: [
+                    "agent": "\(hello.timings.agentStarted?.text ?? "-")",
+                    "modules": "\(hello.timings.modulesLoaded?.text ?? "-")",
+                    "root": "\(hello.timings.rootMounted?.text ?? "-")",
+                ])
         }
         guard let machine = try? await host.repositories.machines.get(id) else { return }
         do {
@@ -92,10 +99,11 @@ extension MachineWorker {
             status.conditions.clear("GuestReachable")
             guard let resumed = active.resumedAt, let answered = active.answeredAt else { return }
             let total = answered - resumed
-            let kernel = min(active.agentStarted ?? total, total)
+            // The guest's clock begins some time after its first instruction: only differences of it count.
+            let agent = min(active.agentTook ?? .zero, total)
             status.timeline += [
-                TimelineStage(stage: "kernel", milliseconds: kernel.wholeMilliseconds),
-                TimelineStage(stage: "agent", milliseconds: (total - kernel).wholeMilliseconds),
+                TimelineStage(stage: "kernel", milliseconds: (total - agent).wholeMilliseconds),
+                TimelineStage(stage: "agent", milliseconds: agent.wholeMilliseconds),
                 TimelineStage(stage: "ready", milliseconds: (readyAt - answered).wholeMilliseconds),
             ]
         }

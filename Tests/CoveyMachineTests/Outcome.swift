@@ -48,7 +48,7 @@ func runProgram(
             case .exited(let code): code
             case .signaled(let signal): 128 + signal
             }
-        return Outcome(code: code, bytes: result.standardOutput, error: result.standardError ?? "")
+        return Outcome(code: code, bytes: result.standardOutput, error: result.standardError)
     }
 }
 

@@ -54,6 +54,16 @@ struct Programs: Sendable {
     }
 }
 
+/// What a symbolic link points to.
+private func linkTarget(_ path: String) throws(SystemError) -> String {
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let count = bytes.withUnsafeMutableBytes { buffer in
+        readlink(path, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
+    }
+    guard count > 0 else { throw SystemError("readlink", path) }
+    return String(decoding: bytes.prefix(count), as: UTF8.self)
+}
+
 private func removeCache() {
     // At the very end of the process there is nobody left to tell.
     try? removeTree("/tmp/cvy-m-cache-\(getpid())")

@@ -35,7 +35,8 @@ struct RunTests {
     func detached() async throws {
         let host = try await TestHost.current()
         let script = "for i in 1 2 3 4; do echo line $i; sleep 1; done; echo end >&2; exit 4"
-        let name = try await host.succeed("run", "-d", "--rm", "--name", "detached", "busybox", "--", "sh", "-c", script)
+        let name = try await host.succeed(
+            "run", "-d", "--rm", "--name", "detached", "busybox", "--", "sh", "-c", script)
         #expect(name.text == "detached\n")
         let machine = try await host.ready("detached")
         #expect(try host.machineProcesses(machine.id).count == 1)

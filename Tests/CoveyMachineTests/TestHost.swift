@@ -42,7 +42,7 @@ final class TestHost: Sendable {
     /// Runs `covey` with these arguments.
     func run(_ arguments: [String], input: [UInt8] = [], limit: Duration = .seconds(90)) async throws -> Outcome {
         try await runProgram(
-            programs.covey, arguments, environment: ["COVEY_HOST": socket, "COVEY_FAULT_POINT": ""], input: input,
+            programs.covey, arguments, environment: ["COVEY_HOST": socket], input: input,
             limit: limit)
     }
 
@@ -71,7 +71,8 @@ final class TestHost: Sendable {
 
     /// Waits until a machine is ready in a run.
     @discardableResult
-    func ready(_ name: String, generation: Int? = nil, within limit: Duration = .seconds(90)) async throws -> MachineView
+    func ready(_ name: String, generation: Int? = nil, within limit: Duration = .seconds(90)) async throws
+        -> MachineView
     {
         var view: MachineView?
         try await eventually("vm \(name) is ready in run \(generation.map(String.init) ?? "any")", within: limit) {
@@ -114,7 +115,8 @@ final class TestHost: Sendable {
     /// Starts the daemon, and does not wait.
     func spawnDaemon(faultPoint: String? = nil) throws {
         let child = try Child(
-            [programs.covey, "daemon", "--root", root], environment: ["COVEY_FAULT_POINT": faultPoint ?? ""], log: log)
+            [programs.covey, "daemon", "--root", root],
+            environment: faultPoint.map { ["COVEY_FAULT_POINT": $0] } ?? [:], log: log)
         state.withLock { $0.daemon = child }
     }
 

@@ -150,11 +150,11 @@ package struct VirtualMachineService: Covey_V1_VirtualMachines.SimpleServiceProt
 }
 
 extension MachinePhase {
-    /// Whether nothing of the machine runs.
+    /// Whether nothing of the machine runs that anybody would miss: one that stops has ended already.
     fileprivate var isAtRest: Bool {
         switch self {
-        case .pending, .stopped, .failed, .deleting: true
-        case .scheduled, .preparing, .starting, .running, .paused, .stopping, .unknown: false
+        case .pending, .stopping, .stopped, .failed, .deleting: true
+        case .scheduled, .preparing, .starting, .running, .paused, .unknown: false
         }
     }
 }
