@@ -73,7 +73,7 @@ struct ExecTests {
     func eight() async throws {
         let host = try await TestHost.current()
         let names = (1...8).map { "many-\($0)" }
-        try await withThrowingTaskGroup { group in
+        try await withThrowingTaskGroup(of: Void.self) { group in
             for name in names {
                 group.addTask {
                     _ = try await host.succeed("vm", "create", "--name", name, "busybox", limit: .seconds(180))
@@ -81,10 +81,11 @@ struct ExecTests {
             }
             try await group.waitForAll()
         }
-        try await withThrowingTaskGroup { group in
+        try await withThrowingTaskGroup(of: Void.self) { group in
             for name in names {
                 group.addTask {
-                    #expect(try await host.succeed("exec", name, "--", "hostname").text == "\(name)\n")
+                    let answer = try await host.succeed("exec", name, "--", "hostname").text
+                    #expect(answer == "\(name)\n")
                 }
             }
             try await group.waitForAll()

@@ -56,12 +56,10 @@ struct Programs: Sendable {
 
 /// What a symbolic link points to.
 private func linkTarget(_ path: String) throws(SystemError) -> String {
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    let count = bytes.withUnsafeMutableBytes { buffer in
-        readlink(path, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
-    }
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = readlink(path, &buffer, buffer.count)
     guard count > 0 else { throw SystemError("readlink", path) }
-    return String(decoding: bytes.prefix(count), as: UTF8.self)
+    return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
 private func removeCache() {
