@@ -102,6 +102,10 @@ final class ArtifactKeeper: Sendable {
                 try await host.repositories.kernels.updateStatus(id) { $0.state = .building }
                 let source = host.kernelSource(kernel)
                 let stored = try await host.kernels.importKernel(id, from: source, progress: progress)
+                // One that was given no name of its own is called by its release.
+                if kernel.metadata.name == kernel.spec.source {
+                    try await host.repositories.kernels.rename(id, to: stored.release)
+                }
                 try await host.repositories.kernels.updateStatus(id) { status in
                     status.state = .ready
                     status.release = stored.release

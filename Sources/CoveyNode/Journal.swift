@@ -131,6 +131,20 @@ package final class Journal: Sendable {
         }
     }
 
+    /// The exit code where the recording is complete, read without opening it for more.
+    package func ending() throws -> Int32? {
+        if let known = state.withLock({ $0.exit }) { return known }
+        guard let last = try Journal.segments(folder).last else { return nil }
+        var position = Position(segment: last, byte: 0)
+        var exit: Int32?
+        while true {
+            let (entries, next) = try read(from: position)
+            if entries.isEmpty { return exit }
+            for case .exit(let code) in entries.map(\.content) { exit = code }
+            position = next
+        }
+    }
+
     /// The entries from a position on, at most about `limit` bytes, and the position after them.
     package func read(from position: Position, limit: Int = 256 << 10) throws -> ([JournalEntry], Position) {
         var position = position

@@ -31,21 +31,40 @@ extension NodeAgent {
         return channels.channel(machine, exec)
     }
 
-    /// The programs that run in a machine's guest or ended lately.
+    /// The programs that run in a machine's guest, and those whose recorded end nobody has discarded.
     package func execs(_ machine: VirtualMachine) async throws -> [ExecRecord] {
         let id = machine.metadata.id
-        var records: [ExecRecord] = []
-        for info in try await runningWorker(id).session(within: .seconds(30)).execs() {
-            let journal = Journal(folder: host.layout.journal(id, exec: info.id))
-            let subject = try await host.pool.run { try journal.subject() }
-            let isMain = info.id == mainExecID
-            records.append(
-                ExecRecord(
-                    id: info.id, arguments: isMain ? machine.spec.program?.arguments ?? [] : subject?.arguments ?? [],
-                    running: info.exit == nil, exitCode: info.exit?.code,
-                    startedAt: isMain ? machine.status.startedAt : subject?.startedAt))
+        var records = try await recordedExecs(machine)
+        do {
+            for info in try await runningWorker(id).session(within: .seconds(30)).execs() {
+                var record = try await host.pool.run { [host] in
+                    try ExecRecord(info.id, machine, Journal(folder: host.layout.journal(id, exec: info.id)))
+                }
+                record.running = info.exit == nil
+                record.exitCode = info.exit?.code
+                records[info.id] = record
+            }
+        } catch let error as CoveyError where error.code == .conflict {
+            // It does not run; what its programs came to was recorded.
         }
-        return records
+        return records.values.sorted {
+            ($0.startedAt ?? .init(milliseconds: 0), $0.id) < ($1.startedAt ?? .init(milliseconds: 0), $1.id)
+        }
+    }
+
+    /// The programs that have a journal, by id.
+    private func recordedExecs(_ machine: VirtualMachine) async throws -> [String: ExecRecord] {
+        let (layout, id) = (host.layout, machine.metadata.id)
+        return try await host.pool.run {
+            guard fileExists(layout.logs(id)) else { return [:] }
+            var records: [String: ExecRecord] = [:]
+            for name in try listFolder(layout.logs(id)) where name.hasPrefix("exec-") {
+                let exec = String(name.dropFirst("exec-".count))
+                let record = try ExecRecord(exec, machine, Journal(folder: layout.journal(id, exec: exec)))
+                if record.exitCode != nil { records[exec] = record }
+            }
+            return records
+        }
     }
 
     /// Sends a signal to a program in a guest.
@@ -95,5 +114,18 @@ extension MachineWorker {
     func follow(_ exec: String, _ session: any GuestSession) -> ExecChannel {
         if let run, run.recorders[exec] == nil { record(exec, session, generation: run.generation) }
         return channels.channel(id, exec)
+    }
+}
+
+extension ExecRecord {
+    /// What a journal says of a program.
+    fileprivate init(_ exec: String, _ machine: VirtualMachine, _ journal: Journal) throws {
+        let subject = try journal.subject()
+        let isMain = exec == mainExecID
+        let code = try journal.ending()
+        self.init(
+            id: exec, arguments: isMain ? machine.spec.program?.arguments ?? [] : subject?.arguments ?? [],
+            running: code == nil, exitCode: code,
+            startedAt: isMain ? machine.status.startedAt : subject?.startedAt)
     }
 }

@@ -36,14 +36,33 @@ package final class NodeAgent: Sendable {
                 switch change {
                 case .listed(let listing):
                     unreadable.withLock { $0 = listing.setAside }
+                    try await saySetAside()
                     for machine in listing.items { wake(machine.metadata.id, &group) }
                 case .updated(let machine): wake(machine.metadata.id, &group)
                 case .removed(let id): worker(id)?.mailbox.post(.look)
                 case .setAside(_, let record):
                     host.logger.error("record set aside", metadata: ["key": "\(record.key)"])
                     unreadable.withLock { if !$0.contains(record) { $0.append(record) } }
+                    try await saySetAside()
                 }
             }
+        }
+    }
+
+    /// Says in the node's conditions what cannot be read.
+    private func saySetAside() async throws {
+        let records = setAside
+        do {
+            try await host.repositories.nodes.updateStatus(host.node) { [now = host.clock.now()] status in
+                guard let first = records.first else { return status.conditions.clear("RecordsReadable") }
+                status.conditions.set(
+                    Condition(
+                        type: "RecordsReadable", state: .no, reason: "SetAside",
+                        message: "\(records.count) cannot be read and \(records.count == 1 ? "is" : "are") left as "
+                            + "they are, such as \(first.key): \(first.reason)", since: now))
+            }
+        } catch let error as CoveyError where error.code == .notFound {
+            // The node has not registered itself yet.
         }
     }
 

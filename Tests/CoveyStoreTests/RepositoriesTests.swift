@@ -169,6 +169,27 @@ struct RepositoriesTests {
         #expect(aside.reason.contains("cannot be read"))
     }
 
+    @Test("a kernel that is renamed is found by its new name alone, and a taken name is refused")
+    func renameKernel() async throws {
+        let fixture = try await Fixture()
+        let kernels = fixture.repositories.kernels
+        var ids: [KernelID] = []
+        for name in ["debian", "other"] {
+            let made = try await kernels.create(
+                .standard, name: name, spec: KernelSpec(source: "debian", isDefault: true), node: fixture.node,
+                requestID: name)
+            ids.append(made.kernel.metadata.id)
+        }
+        try await kernels.rename(ids[0], to: "6.1.0-cloud")
+        try await kernels.rename(ids[0], to: "6.1.0-cloud")
+        #expect(try await kernels.get(.standard, "6.1.0-cloud").metadata.id == ids[0])
+        let gone = await #expect(throws: CoveyError.self) { _ = try await kernels.get(.standard, "debian") }
+        #expect(gone?.code == .notFound)
+        let taken = await #expect(throws: CoveyError.self) { try await kernels.rename(ids[1], to: "6.1.0-cloud") }
+        #expect(taken?.code == .conflict)
+        #expect(try await kernels.get(ids[1]).metadata.name == "other")
+    }
+
     @Test("one kernel a tenant is the default, whoever sets it at once")
     func defaultKernel() async throws {
         let fixture = try await Fixture()

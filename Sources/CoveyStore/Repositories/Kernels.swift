@@ -85,6 +85,27 @@ package struct Kernels: Sendable {
         return (made.resource, made.operation)
     }
 
+    /// Gives a kernel another name, in one transaction; idempotent. Errors: ``ErrorCode/conflict`` for a taken one.
+    @discardableResult
+    package func rename(_ id: KernelID, to name: String) async throws -> Kernel {
+        try Names.checkKernel(name)
+        return try await core.settle("renaming kernel \(id)") {
+            var loaded = try await table.load(id)
+            if loaded.record.name == name { return loaded.resource }
+            let nameKey = KeySpace.name(Kernel.kind, loaded.record.tenant, name)
+            var draft = Draft()
+            draft.create(nameKey, Array(id.description.utf8))
+            draft.delete(KeySpace.name(Kernel.kind, loaded.record.tenant, loaded.record.name))
+            loaded.record.name = name
+            loaded.record.generation += 1
+            draft.replace(
+                loaded.specEntry, try Kernel.specFormat.encode(loaded.record, over: loaded.specEntry.value))
+            if try await core.store.transact(draft.transaction).succeeded { return try await table.load(id).resource }
+            if try await core.store.get(nameKey) != nil { throw table.nameTaken(name) }
+            return nil
+        }
+    }
+
     /// Removes all keys of a kernel in one transaction; idempotent. A default is none afterwards.
     package func remove(_ id: KernelID) async throws {
         try await table.remove(id) { loaded, draft in

@@ -202,7 +202,7 @@ extension ResourceTable {
         }
     }
 
-    private func nameTaken(_ name: String) -> CoveyError {
+    func nameTaken(_ name: String) -> CoveyError {
         let noun = Resource.kind.rawValue
         return CoveyError(
             .conflict, "\(noun) \(name) exists already",
