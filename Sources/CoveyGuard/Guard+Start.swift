@@ -60,7 +60,7 @@ extension Guard {
         var readers: [(outlet: Outlet, raw: Int32)] = []
         var writers: [ReceivedDescriptors] = []
         for (outlet, number) in outlets {
-            let (reader, writer) = try makeFIFO(outlet.fifo)
+            let (reader, writer) = try makeFIFO(outlet.fifo, for: outlet.policy)
             undo.add {
                 _ = close(reader)
                 do { try removeFile(outlet.fifo) } catch { note("\(error)") }
@@ -102,14 +102,23 @@ extension Guard {
         }
     }
 
-    /// A pipe with a name. The writing end is for writing alone: QEMU takes no other for a log. While no guard reads
-    /// it, what is written is refused, and the process drops it.
-    private func makeFIFO(_ path: String) throws(SystemError) -> (reader: Int32, writer: Int32) {
+    /// A pipe with a name.
+    ///
+    /// The writing end of standard error is open for reading too, so that its owner never lacks a reader. That of a
+    /// console is for writing alone: QEMU takes no other for a log, and drops what it cannot write while no guard reads.
+    private func makeFIFO(
+        _ path: String, for policy: Outlet.Policy
+    ) throws(SystemError) -> (reader: Int32, writer: Int32) {
         if isFIFO(path) { try removeFile(path) }
         try check("mkfifo", path) { mkfifo(path, 0o600) }
+        let access: OpenFlags =
+            switch policy {
+            case .newest: .writeOnly
+            case .first: .readWrite
+            }
         do throws(SystemError) {
             let reader = try openFile(path, [.readOnly, .nonBlocking, .noFollow])
-            let writer = try openFile(path, [.writeOnly, .noFollow])
+            let writer = try openFile(path, [access, .noFollow])
             return (reader.release(), writer.release())
         } catch {
             _ = unlink(path)
