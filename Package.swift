@@ -167,13 +167,23 @@ let beside: [Target] = [
         ["CoveyTesting", "CoveyModel", "CoveySystem", subprocess, "covey"]),
 ]
 
+// What `Benchmarks/run` measures without a command line. No product needs it.
+let benchmarks: [Target] = [
+    .executableTarget(
+        name: "covey-bench",
+        dependencies: [
+            "CoveyClient", "CoveyNode", "CoveySQLiteStore", "CoveyStore", "CoveyTesting", "CoveyModel", "CoveySystem",
+            grdb, logging,
+        ], path: "Benchmarks/covey-bench", swiftSettings: common)
+]
+
 // Programs that tests run. They are no dependencies: a test that depends on a static program is linked statically too.
 let programsOfTests = [
     "CoveyGuardTests": ["covey-guard"],
     "CoveyMachineTests": ["covey-guard", "covey-guest"],
 ]
 
-var targets = base + contracts + adapters + behaviour + surfaces + assembly + executables + beside
+var targets = base + contracts + adapters + behaviour + surfaces + assembly + executables + beside + benchmarks
 
 // COVEY_ONLY=A,B builds the named targets and what they stand on: most of the code builds in seconds
 // without the heavy packages.

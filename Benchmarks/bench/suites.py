@@ -1,0 +1,150 @@
+"""The benchmarks. Each says where its clocks start and stop, and returns figures."""
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+
+from .figures import alone, against
+from .rawqemu import RawQEMU
+
+
+def first_byte(command, environment):
+    """Seconds from the start of a process to the first byte of its output."""
+    start = time.monotonic()
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    seen = process.stdout.read(1)
+    taken = time.monotonic() - start
+    _, errors = process.communicate(timeout=60)
+    if not seen or process.returncode != 0:
+        raise SystemExit(f"error: {' '.join(command)}: {errors.decode().strip()[-500:]}")
+    return taken
+
+
+def whole(command, environment):
+    """Seconds from the start of a process to its end."""
+    start = time.monotonic()
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    taken = time.monotonic() - start
+    if done.returncode != 0:
+        raise SystemExit(f"error: {' '.join(command)}: {done.stderr.decode().strip()[-500:]}")
+    return taken
+
+
+def milliseconds(values):
+    return [value * 1000 for value in values]
+
+
+def cold_run(daemon, rounds, programs):
+    """covey run --rm busybox -- echo x. Clock: start of `covey` to its first byte of output.
+    Reference: raw QEMU with the same command line; start of QEMU to the first byte its init prints on the console,
+    root mounted. Raw QEMU's overlay, memory file and sockets are made before its clock starts."""
+    with tempfile.TemporaryDirectory(prefix="covey-bench-raw-", dir="/tmp") as folder:
+        raw = RawQEMU(daemon.start("model")["status"]["pid"], daemon.root, folder)
+        daemon.run("vm", "rm", "-f", "model")
+        command = [daemon.covey, "run", "--rm", "busybox", "--", "echo", "x"]
+        ours, theirs = [], []
+        raw.run()
+        for _ in range(rounds):
+            theirs.append(raw.run())
+            ours.append(first_byte(command, daemon.environment))
+    return [
+        against("cold-run", milliseconds(ours), milliseconds(theirs), "ms", "raw QEMU", goal="at most 1.10"),
+        alone("cold-run-raw-qemu", milliseconds(theirs), "ms"),
+    ]
+
+
+def exec_rate(daemon, rounds, programs):
+    """exec of `true` in a running machine, one after the other.
+    exec-rate: a `covey exec` process each, clock from its start to its end; reference: `covey version`, which is a
+    process start and one call (ssh in machines is no part of this program so far).
+    exec-api: over one open connection, clock from the call to the exit code; reference: the version call."""
+    daemon.start("exec")
+    command = [daemon.covey, "exec", "exec", "--", "true"]
+    reference = [daemon.covey, "version"]
+    ours, theirs = [], []
+    whole(command, daemon.environment)
+    for _ in range(rounds * 4):
+        theirs.append(whole(reference, daemon.environment))
+        ours.append(whole(command, daemon.environment))
+    figures = [against(
+        "exec-rate", [1 / value for value in ours], [1 / value for value in theirs], "/s", "covey version",
+        better="more")]
+    if os.path.exists(f"{programs}/covey-bench"):
+        calls = 20
+        answer = bench(programs, "exec-rate", daemon.socket, "exec", str(calls), str(rounds))
+        figures.append(against(
+            "exec-api-rate", [calls / value for value in answer["exec"]],
+            [calls / value for value in answer["version"]], "/s", "the version call", better="more"))
+    daemon.run("vm", "rm", "-f", "exec")
+    return figures
+
+
+def bench(programs, *arguments):
+    done = subprocess.run([f"{programs}/covey-bench", *arguments], capture_output=True, text=True, timeout=1200)
+    if done.returncode != 0:
+        raise SystemExit(f"error: covey-bench {' '.join(arguments)}: {done.stderr.strip()[-500:]}")
+    return json.loads(done.stdout)
+
+
+def create_rate(_, rounds, programs):
+    """Creations with a simulated host and SQLite with full durability, 16 callers.
+    create-rate: clock from the first call until all are stored; create-to-running: until all run.
+    Reference: as many bare SQLite commits of one record, full durability, one after the other."""
+    count = 200
+    with tempfile.TemporaryDirectory(prefix="covey-bench-create-", dir="/var/tmp") as folder:
+        answer = bench(programs, "create-rate", folder, str(count), str(rounds))
+    rates = {key: [count / value for value in values] for key, values in answer.items()}
+    reference = "bare SQLite commits"
+    return [
+        against("create-rate", rates["stored"], rates["commits"], "/s", reference, goal="500/s", better="more"),
+        against("create-to-running", rates["running"], rates["commits"], "/s", reference, better="more"),
+    ]
+
+
+def memory(daemon, rounds, programs):
+    """Resident and anonymous memory, read from /proc once after a second of rest: daemon and guard without a machine,
+    the guest agent and the VMM of an idle machine of 256 MiB."""
+    subprocess.run([daemon.covey, "version"], env=daemon.environment, capture_output=True, check=True)
+    time.sleep(1)
+    figures = []
+
+    def add(name, text, goal=""):
+        for key, suffix in (("VmRSS", ""), ("RssAnon", "-anonymous")):
+            size = int(re.search(rf"{key}:\s+(\d+) kB", text)[1]) / 1024
+            figures.append(alone(name + suffix, [size], "MiB", goal=goal if not suffix else ""))
+
+    def status(pid):
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            return file.read()
+
+    add("memory-daemon", status(daemon.process.pid), "80 with 100 machines")
+    add("memory-guard", status(daemon.guard()), "8")
+    machine = daemon.start("memory")
+    time.sleep(1)
+    add("memory-vmm", status(machine["status"]["pid"]))
+    add("memory-guest-agent", daemon.run("exec", "memory", "--", "cat", "/proc/1/status"), "8")
+    daemon.run("vm", "rm", "-f", "memory")
+    return figures
+
+
+def boot_timeline(daemon, rounds, programs):
+    """The stages of a start as `covey vm inspect` shows them: medians over boots, measured by the daemon."""
+    stages = {}
+    for number in range(max(rounds, 5)):
+        for stage in daemon.start(f"boot{number}")["status"]["timeline"]:
+            stages.setdefault(stage["stage"], []).append(stage["milliseconds"])
+        daemon.run("vm", "rm", "-f", f"boot{number}")
+    return [alone(f"boot-{stage}", values, "ms") for stage, values in stages.items()]
+
+
+# Name, function, whether it needs a daemon, whether it needs covey-bench.
+SUITES = {
+    "cold-run": (cold_run, True, False),
+    "boot-timeline": (boot_timeline, True, False),
+    "exec-rate": (exec_rate, True, True),
+    "memory": (memory, True, False),
+    "create-rate": (create_rate, False, True),
+}

@@ -1,0 +1,46 @@
+internal import CoveyModel
+internal import Foundation
+
+/// What cannot be measured through the command line. `Benchmarks/run` calls it and makes figures of its answers:
+/// one JSON object on standard output.
+@main
+enum CoveyBench {
+    static func main() async {
+        do {
+            let arguments = Array(CommandLine.arguments.dropFirst())
+            let answer: [String: [Double]]
+            switch (arguments.first, arguments.dropFirst().count) {
+            case ("create-rate", 3):
+                answer = try await CreateRate(
+                    folder: arguments[1], creations: try number(arguments[2]), pairs: try number(arguments[3])
+                ).run()
+            case ("exec-rate", 4):
+                answer = try await ExecRate(
+                    socket: arguments[1], machine: arguments[2], calls: try number(arguments[3]),
+                    pairs: try number(arguments[4])
+                ).run()
+            default:
+                throw CoveyError(
+                    .invalid, "unknown arguments",
+                    remedy: "covey-bench create-rate FOLDER CREATIONS PAIRS | exec-rate SOCKET VM CALLS PAIRS")
+            }
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys]
+            print(String(decoding: try encoder.encode(answer), as: UTF8.self))
+        } catch {
+            FileHandle.standardError.write(Data("error: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    private static func number(_ text: String) throws -> Int {
+        guard let number = Int(text), number > 0 else { throw CoveyError(.invalid, "\"\(text)\" is no count") }
+        return number
+    }
+}
+
+/// How long something takes, in seconds.
+func seconds(_ body: () async throws -> Void) async rethrows -> Double {
+    let taken = try await ContinuousClock().measure { try await body() }
+    return Double(taken.components.seconds) + Double(taken.components.attoseconds) * 1e-18
+}
