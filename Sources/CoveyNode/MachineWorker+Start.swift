@@ -12,7 +12,7 @@ extension MachineWorker {
     /// Returns false where it has to wait for an image or a kernel.
     func start(_ machine: VirtualMachine, _ reason: StartReason) async throws -> Bool {
         let stages = Stopwatch(host.clock.uptime)
-        var undo = UndoList()
+        let undo = UndoList()
         do {
             guard let artifacts = try await artifacts(machine) else { return false }
             stages.lap("image")
@@ -58,12 +58,12 @@ extension MachineWorker {
             let resumedAt = host.clock.uptime()
             try await vmm.resume()
             run?.resumedAt = resumedAt
-            undo.disarm()
+            undo.clear()
             try host.faults.reach("start.resumed")
         } catch let fault as FaultInjected {
             throw fault
         } catch {
-            await undo.run(logger)
+            for failure in await undo.run() { logger.error("undo failed", metadata: ["error": "\(failure)"]) }
             try await startFailed(machine, CoveyError.wrapping(error))
             return true
         }

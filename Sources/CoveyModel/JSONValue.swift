@@ -1,17 +1,25 @@
-/// Any JSON value, for carrying fields that this program does not know.
-enum JSONValue: Hashable, Sendable {
+/// Any JSON value: fields that this program does not know, and protocols of others.
+package enum JSONValue: Hashable, Sendable {
+    /// `null`.
     case null
+    /// `true` or `false`.
     case bool(Bool)
+    /// A whole number.
     case integer(Int64)
+    /// A whole number beyond `Int64`.
     case large(UInt64)
+    /// Any other number.
     case number(Double)
+    /// A string.
     case string(String)
+    /// An array.
     case array([JSONValue])
+    /// An object.
     case object([String: JSONValue])
 }
 
 extension JSONValue: Codable {
-    init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if container.decodeNil() {
             self = .null
@@ -32,7 +40,7 @@ extension JSONValue: Codable {
         }
     }
 
-    func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {
         case .null: try container.encodeNil()
@@ -54,7 +62,7 @@ extension JSONValue {
     ///   - stored: What stands in the store.
     ///   - known: What this program reads of `stored`, written again: a field that `stored` has and `known` lacks
     ///     is unknown here.
-    func keepingUnknown(of stored: JSONValue, known: JSONValue) -> JSONValue {
+    package func keepingUnknown(of stored: JSONValue, known: JSONValue) -> JSONValue {
         if self == known { return stored }
         switch (self, stored, known) {
         case (.object(var new), .object(let stored), .object(let known)):
@@ -72,5 +80,39 @@ extension JSONValue {
                 new.map { element in known.firstIndex(of: element).map { stored[$0] } ?? element })
         case _: return self
         }
+    }
+}
+
+extension JSONValue {
+    /// A member of an object; nil for anything else.
+    package subscript(key: String) -> JSONValue? {
+        guard case .object(let members) = self else { return nil }
+        return members[key]
+    }
+
+    /// The text of a string; nil for anything else.
+    package var text: String? {
+        guard case .string(let text) = self else { return nil }
+        return text
+    }
+
+    /// The elements of an array; nil for anything else.
+    package var elements: [JSONValue]? {
+        guard case .array(let elements) = self else { return nil }
+        return elements
+    }
+
+    /// The value of an integer; nil for anything else.
+    package var whole: Int64? {
+        guard case .integer(let value) = self else { return nil }
+        return value
+    }
+}
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByDictionaryLiteral {
+    package init(stringLiteral value: String) { self = .string(value) }
+
+    package init(dictionaryLiteral elements: (String, JSONValue)...) {
+        self = .object(Dictionary(elements) { _, last in last })
     }
 }

@@ -1,21 +1,23 @@
-internal import CoveyModel
 internal import Synchronization
 
 /// What takes back the steps that were done, registered before each.
-final class UndoList: Sendable {
+package final class UndoList: Sendable {
     private let steps = Mutex<[@Sendable () async throws -> Void]>([])
 
+    /// A list without steps.
+    package init() {}
+
     /// Registers the undo of the next step; it must be harmless where the step did nothing.
-    func add(_ step: @escaping @Sendable () async throws -> Void) { steps.withLock { $0.append(step) } }
+    package func add(_ step: @escaping @Sendable () async throws -> Void) { steps.withLock { $0.append(step) } }
 
     /// Takes the step back that was registered last, since it did not happen.
-    func dropLast() { steps.withLock { _ = $0.popLast() } }
+    package func dropLast() { steps.withLock { _ = $0.popLast() } }
 
     /// Forgets all steps.
-    func clear() { steps.withLock { $0 = [] } }
+    package func clear() { steps.withLock { $0 = [] } }
 
     /// Takes everything back, the latest first; a step that fails does not hold the others. Returns the failures.
-    func run() async -> [any Error] {
+    package func run() async -> [any Error] {
         let steps = steps.withLock { steps in
             defer { steps = [] }
             return steps
