@@ -28,9 +28,8 @@ final class GuestLink: Sendable {
                 failures = 0
                 latest.withLock { $0 = session }
                 mailbox.post(.connected(generation))
-                for await event in session.events {
-                    mailbox.post(.guest(generation, event))
-                    if case .ended(let error) = event, error?.code == .corrupt { failures += 4 }
+                if await follow(session, generation: generation, mailbox: mailbox)?.code == .corrupt {
+                    failures += 4
                 }
                 latest.withLock { $0 = nil }
                 await session.close()
@@ -38,6 +37,28 @@ final class GuestLink: Sendable {
                 failures += 1
             }
             do { try await clock.sleep(backoff.delay(attempt: failures)) } catch { return }
+        }
+    }
+
+    /// Carries a session's events until its end, and keeps the guest's clock meanwhile. Returns why it ended.
+    private func follow(
+        _ session: any GuestSession, generation: Int64, mailbox: Mailbox<WorkerLetter>
+    ) async -> CoveyError? {
+        await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { [clock] in
+                // An emulated guest's clock runs by a measured rate: without help it is off by 100 ms within minutes.
+                while true {
+                    try await clock.sleep(.seconds(60))
+                    try await session.setClock(clock.now())
+                }
+            }
+            var end: CoveyError?
+            for await event in session.events {
+                mailbox.post(.guest(generation, event))
+                if case .ended(let error) = event { end = error }
+            }
+            group.cancelAll()
+            return end
         }
     }
 }

@@ -14,9 +14,24 @@ extension NodeAgent {
         let journal = Journal(folder: host.layout.journal(machine, exec: request.id))
         let subject = Journal.Subject(arguments: request.program.arguments, startedAt: host.clock.now())
         try await host.pool.run { try journal.describe(subject) }
+        try await pruneRecordings(machine)
         try await session.start(request)
         return await worker.follow(request.id, session)
     }
+
+    /// Removes the oldest recordings of programs that have ended, beyond the newest hundred.
+    private func pruneRecordings(_ machine: MachineID) async throws {
+        let (logs, channels) = (host.layout.logs(machine), channels)
+        let names = try await host.pool.run { try listFolder(logs) }
+        let execs = names.filter { $0.hasPrefix("exec-") && $0 != "exec-\(mainExecID)" }.map { String($0.dropFirst(5)) }
+        for exec in execs.dropLast(NodeAgent.mostRecordings) {
+            let open = channels.channels(machine).first { $0.id == exec }
+            if open == nil || open?.exitCode != nil { try await channels.remove(machine, exec) }
+        }
+    }
+
+    /// Recordings that a machine keeps, besides that of its own program; their ids sort by their time.
+    private static let mostRecordings = 100
 
     /// The channel of a program that runs, or ran and was recorded. Errors: ``ErrorCode/notFound``.
     package func channel(_ machine: MachineID, _ exec: String) async throws -> ExecChannel {
