@@ -239,14 +239,18 @@ struct RepositoriesTests {
         let made = try await fixture.machines.create(
             .standard, name: "web", spec: MachineSpec(image: "debian"), node: fixture.node, requestID: "r")
         let id = made.operation.metadata.id
-        #expect(try await operations.listUnfinished(node: fixture.node).items.count == 1)
+        _ = try await fixture.machines.create(
+            .standard, name: "db", spec: MachineSpec(image: "debian"), node: fixture.node, requestID: "other")
+        let target = made.machine.metadata.id.description
+        let unfinished = try await operations.listUnfinished(node: fixture.node, target: target).items
+        #expect(unfinished.map(\.metadata.id) == [id])
         #expect(try await operations.requestCancel(id).spec.cancelRequested)
         #expect(try await operations.requestCancel(id).spec.cancelRequested)
         let done = try await operations.updateStatus(id) { $0.state = .cancelled }
         #expect(done.status.finishedAt != nil)
         #expect(await code { try await operations.updateStatus(id) { $0.state = .running } } == .conflict)
         try await operations.updateStatus(id) { $0.state = .cancelled }
-        #expect(try await operations.listUnfinished(node: fixture.node).items.isEmpty)
+        #expect(try await operations.listUnfinished(node: fixture.node, target: target).items.isEmpty)
         let next = try await fixture.machines.updateSpec(made.machine.metadata.id, kind: .startMachine) { _ in }
         let other = try #require(next.operation?.metadata.id)
         try await operations.updateStatus(other) { $0.state = .succeeded }

@@ -27,10 +27,10 @@ package struct Operations: Sendable {
         try await table.list(tenant)
     }
 
-    /// The operations of a node that are not final.
-    package func listUnfinished(node: NodeID) async throws -> Listing<Operation> {
-        var listing = try await table.list(nil)
-        listing.items.removeAll { $0.spec.node != node || $0.status.state.isFinal }
+    /// The operations of a node on a thing, by its id, that are not final.
+    package func listUnfinished(node: NodeID, target: String) async throws -> Listing<Operation> {
+        var listing = try await table.list(nil, mention: target)
+        listing.items.removeAll { $0.spec.targetID != target || $0.spec.node != node || $0.status.state.isFinal }
         return listing
     }
 

@@ -93,8 +93,14 @@ struct ResourceTable<Resource: StoredResource>: Sendable {
     }
 
     /// The resources of a tenant, or of all (nil), that have all the labels.
-    func list(_ tenant: Tenant?, labels: [String: String] = [:]) async throws -> Listing<Resource> {
+    ///
+    /// - Parameter mention: What the stored spec has to contain: the others are passed over without being decoded,
+    ///   which takes most of a listing's time.
+    func list(
+        _ tenant: Tenant?, labels: [String: String] = [:], mention: String? = nil
+    ) async throws -> Listing<Resource> {
         let (entries, revision) = try await core.store.list(KeySpace.resources(Resource.kind, tenant))
+        let mention = mention.map { Array($0.utf8) }
         var listing = Listing<Resource>(items: [], setAside: [], revision: revision)
         var index = 0
         while index < entries.count {
@@ -111,6 +117,7 @@ struct ResourceTable<Resource: StoredResource>: Sendable {
                 statusEntry = entries[index]
                 index += 1
             }
+            if let mention, isSpec, !entry.value.mentions(mention) { continue }
             do {
                 guard let loaded = try decode(isSpec ? entry : nil, statusEntry) else { continue }
                 let own = loaded.record.labels
@@ -129,5 +136,20 @@ struct ResourceTable<Resource: StoredResource>: Sendable {
             list: { try await list(tenant) }, identify: { KeySpace.resource($0, Resource.self)?.id },
             read: { try await load($0).resource })
         return ChangeStream { try await follower.next() }
+    }
+}
+
+extension [UInt8] {
+    /// Whether other bytes are in it.
+    fileprivate func mentions(_ other: [UInt8]) -> Bool {
+        guard let first = other.first, count >= other.count else { return other.isEmpty }
+        return withUnsafeBufferPointer { bytes in
+            other.withUnsafeBufferPointer { other in
+                (0...bytes.count - other.count).contains { start in
+                    bytes[start] == first
+                        && bytes[start..<start + other.count].elementsEqual(other)
+                }
+            }
+        }
     }
 }
