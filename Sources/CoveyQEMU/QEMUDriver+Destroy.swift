@@ -5,7 +5,8 @@ package import CoveyVMM
 extension QEMUDriver {
     package func destroy(_ handle: MachineHandle) async throws {
         if let process = try await process(handle.processName) {
-            guard process.identity == handle.process else {
+            // A daemon that died between launch and handle knows but the name, which no other run has.
+            guard handle.process.pid == 0 || process.identity == handle.process else {
                 throw CoveyError(
                     .conflict,
                     "\(handle.processName) is process \(process.identity.pid), not \(handle.process.pid) of the handle")
