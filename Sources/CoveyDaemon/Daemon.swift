@@ -65,6 +65,7 @@ package struct Daemon: Sendable {
             clock: NodeClock(
                 now: now, uptime: Daemon.uptime, sleep: { try await Task.sleep(for: $0) }),
             faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings)
+        try await machineHost.sweepSpool()
         let agent = NodeAgent(machineHost)
         let server = try APIServer(
             settings: serverSettings(identity, host), repositories: repositories,

@@ -47,8 +47,8 @@ extension LocalGateway {
 
     package func discardSpool(on node: NodeID, _ spool: SpoolToken) async throws {
         try check(node)
-        let paths = SpoolPart.allCases.map { path(spool, $0) }
-        try await host.pool.run { for path in paths { try removeFile(path) } }
+        let folder = host.spoolFolder("\(spool)")
+        try await host.pool.run { try removeTree(folder) }
     }
 
     private func path(_ spool: SpoolToken, _ part: SpoolPart) -> String {

@@ -140,7 +140,8 @@ final class Archive {
     private func failure() -> CoveyError {
         let text = archive_error_string(archive).map { String(cString: $0) }
         return CoveyError(
-            .corrupt, "\(subject) cannot be read", cause: text.map { ToolMessage(description: $0) })
+            .corrupt, "\(subject) cannot be read", remedy: "fetch it again: it is damaged or not whole",
+            cause: text.map { ToolMessage(description: $0) })
     }
 }
 

@@ -115,7 +115,7 @@ final class ArtifactKeeper: Sendable {
                     status.allocated = stored.allocated
                     status.lastError = nil
                 }
-                try await host.pool.run { try removeFile(host.spoolPath(kernel.spec.source)) }
+                try await host.pool.run { try removeTree(host.spoolFolder(kernel.spec.source)) }
             },
             fail: { [host] error in
                 try await host.repositories.kernels.updateStatus(id) { status in
@@ -124,6 +124,7 @@ final class ArtifactKeeper: Sendable {
                 }
             },
             remove: { [host] in
+                try await host.pool.run { try removeTree(host.spoolFolder(kernel.spec.source)) }
                 try await host.kernels.remove(id)
                 try await host.repositories.kernels.remove(id)
             })
