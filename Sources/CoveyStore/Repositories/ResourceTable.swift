@@ -1,4 +1,5 @@
 internal import CoveyModel
+internal import Glibc
 
 /// A resource as it was read, with what is needed to write it.
 struct Loaded<Resource: StoredResource>: Sendable {
@@ -142,14 +143,16 @@ struct ResourceTable<Resource: StoredResource>: Sendable {
 extension [UInt8] {
     /// Whether other bytes are in it.
     fileprivate func mentions(_ other: [UInt8]) -> Bool {
-        guard let first = other.first, count >= other.count else { return other.isEmpty }
-        return withUnsafeBufferPointer { bytes in
-            other.withUnsafeBufferPointer { other in
-                (0...bytes.count - other.count).contains { start in
-                    bytes[start] == first
-                        && bytes[start..<start + other.count].elementsEqual(other)
-                }
+        guard let first = other.first else { return true }
+        return withUnsafeBytes { bytes in
+            var start = 0
+            while start + other.count <= bytes.count, let base = bytes.baseAddress,
+                let found = memchr(base + start, Int32(first), bytes.count - other.count - start + 1)
+            {
+                if memcmp(found, other, other.count) == 0 { return true }
+                start = UnsafeRawPointer(found) - base + 1
             }
+            return false
         }
     }
 }
