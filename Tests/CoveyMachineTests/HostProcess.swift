@@ -2,7 +2,7 @@ import CoveySystem
 import Glibc
 
 /// A process of this host.
-struct HostProcess: Hashable, Sendable {
+struct HostProcess: Hashable, Sendable, CustomStringConvertible {
     let pid: Int32
     let arguments: [String]
     /// The text of `/proc/PID/cgroup`.
@@ -10,6 +10,9 @@ struct HostProcess: Hashable, Sendable {
 
     /// The program's name.
     var program: String { arguments.first?.split(separator: "/").last.map(String.init) ?? "" }
+
+    /// `process 12: covey daemon --root`.
+    var description: String { "process \(pid): \(program) \(arguments.dropFirst().prefix(3).joined(separator: " "))" }
 
     /// All processes that have not ended, without kernel threads.
     static func all() throws -> [HostProcess] {

@@ -13,7 +13,8 @@ struct HostScope: SuiteTrait, TestTrait, TestScoping {
         let scoped = ScopedHost(configuration)
         var failure: (any Error)?
         do { try await ScopedHost.$current.withValue(scoped, operation: function) } catch { failure = error }
-        for problem in await scoped.end() { Issue.record("left behind: \(problem)") }
+        let problems = await scoped.end()
+        if !problems.isEmpty { Issue.record("left behind: \(problems.joined(separator: "\n"))") }
         if let failure { throw failure }
     }
 }
@@ -76,7 +77,8 @@ extension TestHost {
             if start { try await host.start() }
             try await body(host)
         } catch { failure = error }
-        for problem in await host.end() { Issue.record("left behind: \(problem)") }
+        let problems = await host.end()
+        if !problems.isEmpty { Issue.record("left behind: \(problems.joined(separator: "\n"))") }
         if let failure { throw failure }
     }
 }

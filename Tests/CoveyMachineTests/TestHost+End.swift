@@ -21,6 +21,7 @@ extension TestHost {
             try await eventually("the guard has ended", within: .seconds(10)) { try guards().isEmpty }
         }
         await attempt("looking at what is left") { problems += try left() }
+        if !problems.isEmpty { await attempt("reading the log") { problems.append(try logTail()) } }
         await attempt("cleaning up") { try await sweep() }
         return problems
     }
@@ -29,11 +30,12 @@ extension TestHost {
         guard try instance() != nil else { return }
         _ = try reaped()
         if daemon == nil { try await start() }
-        let names = try await succeed("vm", "ls", "-q").lines
-        if !names.isEmpty {
-            let outcome = try await run(["vm", "rm", "-f"] + names, limit: .seconds(120))
-            guard outcome.code == 0 else { throw CoveyError(.failure, "vm rm -f: \(outcome)") }
+        for name in try await succeed("vm", "ls", "-q").lines {
+            let outcome = try await run("vm", "rm", "-f", name, limit: .seconds(60))
+            // One of --rm may go by itself meanwhile.
+            guard outcome.code == 0 || outcome.code == 3 else { throw CoveyError(.failure, "vm rm -f: \(outcome)") }
         }
+        try await eventually("no machine is left") { try await succeed("vm", "ls", "-q").lines.isEmpty }
         let leaks = try await succeed("doctor", "--leaks", "-q").lines
         guard leaks.isEmpty else { throw CoveyError(.failure, "leaks: \(leaks)") }
     }
@@ -46,15 +48,15 @@ extension TestHost {
             found += try listFolder("\(root)/\(folder)").map { "file \(folder)/\($0)" }
         }
         found += try groups(instance).filter { $0.contains("/vm-") }.map { "control group \($0)" }
-        found += try HostProcess.all().filter { $0.groups.contains("/covey-\(instance)/vm-") }.map { "\($0)" }
+        found += try HostProcess.all().filter { $0.groups.contains("/covey-\(instance)/vm-") }.map(\.description)
         return found
     }
 
     /// What is left where daemon and guard have ended.
     private func left() throws -> [String] {
         guard let instance = try instance() else { return [] }
-        var found = try HostProcess.all().filter { belongs($0, instance) }.map { "process \($0)" }
-        found += try mounts().map { "mount \($0)" }
+        var found = try HostProcess.all().filter { belongs($0, instance) }.map(\.description)
+        found += try mounts().filter { $0 != root }.map { "mount \($0)" }
         found += try groups(instance).map { "control group \($0)" }
         return found
     }
@@ -64,10 +66,11 @@ extension TestHost {
             || process.arguments.contains { $0 == root || $0.hasPrefix("\(root)/") }
     }
 
+    /// What is mounted on the root, by a test, and below it.
     private func mounts() throws -> [String] {
         try readText("/proc/self/mountinfo").split(separator: "\n").compactMap { line in
             line.split(separator: " ").dropFirst(4).first.map(String.init)
-        }.filter { $0.hasPrefix("\(root)/") }
+        }.filter { $0 == root || $0.hasPrefix("\(root)/") }
     }
 
     /// The instance's control groups, inner ones first.
