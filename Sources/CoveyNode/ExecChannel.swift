@@ -17,6 +17,7 @@ package final class ExecChannel: Sendable {
         var begun = false
         var recorded: Int64 = 0
         var attached: [UInt64: Int64] = [:]
+        var followers: Set<UInt64> = []
         var nextFollower: UInt64 = 0
     }
 
@@ -88,6 +89,12 @@ package final class ExecChannel: Sendable {
         try await pool.run { journal.close() }
     }
 
+    /// Whether somebody follows it.
+    var isFollowed: Bool { state.withLock { !$0.followers.isEmpty } }
+
+    /// Leaves the recording to those who follow it, at a path that nobody else uses.
+    func leave(for path: String) async throws { try await pool.run { [journal] in try journal.leave(for: path) } }
+
     /// Whether it was ever attached to.
     var hasBegun: Bool { state.withLock { $0.begun } }
 
@@ -122,6 +129,7 @@ package final class ExecChannel: Sendable {
     package func follow(attached: Bool) -> ExecFollower {
         let id = state.withLock { state in
             state.nextFollower += 1
+            state.followers.insert(state.nextFollower)
             if attached { state.attached[state.nextFollower] = state.recorded }
             return state.nextFollower
         }
@@ -140,7 +148,10 @@ package final class ExecChannel: Sendable {
     }
 
     fileprivate func leave(_ follower: UInt64) {
-        state.withLock { _ = $0.attached.removeValue(forKey: follower) }
+        state.withLock { state in
+            state.attached[follower] = nil
+            state.followers.remove(follower)
+        }
         consumption.notify()
     }
 

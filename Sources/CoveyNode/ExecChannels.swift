@@ -50,14 +50,19 @@ package final class ExecChannels: Sendable {
     }
 
     /// Lets go of a machine's channels; who follows one reads on until its end.
-    func forget(_ machine: MachineID) {
-        open.withLock { open in open = open.filter { $0.key.machine != machine } }
+    func forget(_ machine: MachineID) async throws {
+        for channel in channels(machine) { try await release(machine, channel) }
     }
 
     /// Lets go of one channel and removes its journal.
     func remove(_ machine: MachineID, _ exec: String) async throws {
+        if let channel = channels(machine).first(where: { $0.id == exec }) { try await release(machine, channel) }
         let journal = layout.journal(machine, exec: exec)
-        _ = open.withLock { $0.removeValue(forKey: Key(machine: machine, exec: exec)) }
         try await pool.run { try removeTree(journal) }
+    }
+
+    private func release(_ machine: MachineID, _ channel: ExecChannel) async throws {
+        _ = open.withLock { $0.removeValue(forKey: Key(machine: machine, exec: channel.id)) }
+        if channel.isFollowed { try await channel.leave(for: layout.leftJournal()) }
     }
 }

@@ -54,6 +54,8 @@ package final class Journal: Sendable {
     }
 
     fileprivate struct State {
+        var folder: String
+        var isRemovedAtEnd = false
         var file: Int32?
         var offsets = Offsets()
         var exit: Int32?
@@ -62,19 +64,40 @@ package final class Journal: Sendable {
         var broken = false
     }
 
-    private let folder: String
     private let segmentSize: Int
     private let segmentCount: Int
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// A journal in a folder of its own, made at the first entry.
     package init(folder: String, segmentSize: Int = 4 << 20, segmentCount: Int = 4) {
-        self.folder = folder
+        state = Mutex(State(folder: folder))
         self.segmentSize = segmentSize
         self.segmentCount = segmentCount
     }
 
-    deinit { state.withLock { if let file = $0.file { _ = Glibc.close(file) } } }
+    deinit {
+        let folder = state.withLock { state -> String? in
+            if let file = state.file { _ = Glibc.close(file) }
+            return state.isRemovedAtEnd ? state.folder : nil
+        }
+        guard let folder else { return }
+        // What cannot be removed now is found by the next daemon's start.
+        startThread(named: "covey-journal") { do { try removeTree(folder) } catch {} }
+    }
+
+    private var folder: String { state.withLock { $0.folder } }
+
+    /// Moves the journal to where only those find it who read it already; it is removed when the last of them is done.
+    package func leave(for path: String) throws {
+        try state.withLock { state throws in
+            if let file = state.file { _ = Glibc.close(file) }
+            state.file = nil
+            guard fileExists(state.folder) else { return }
+            try check("rename", state.folder) { rename(state.folder, path) }
+            state.folder = path
+            state.isRemovedAtEnd = true
+        }
+    }
 
     /// What is recorded: the program's arguments and when it was started.
     package struct Subject: Hashable, Sendable {
@@ -182,23 +205,23 @@ package final class Journal: Sendable {
     }
 
     private func open(_ state: inout State) throws {
-        try makeFolder(folder)
-        state.segment = try Journal.segments(folder).last ?? 1
-        let file = try openFile("\(folder)/\(state.segment)", [.readWrite, .create, .append])
+        try makeFolder(state.folder)
+        state.segment = try Journal.segments(state.folder).last ?? 1
+        let file = try openFile("\(state.folder)/\(state.segment)", [.readWrite, .create, .append])
         // A crash may have cut the last entry off: cut there, so that what follows can be read.
-        let bytes = try readFile("\(folder)/\(state.segment)")
+        let bytes = try readFile("\(state.folder)/\(state.segment)")
         var whole = 0
         while let (entry, length) = Journal.decode(bytes[whole...]) {
             whole += length
             state.note(entry)
         }
-        if whole < bytes.count { try check("ftruncate", folder) { ftruncate(file.raw, off_t(whole)) } }
+        if whole < bytes.count { try check("ftruncate", state.folder) { ftruncate(file.raw, off_t(whole)) } }
         state.size = whole
         state.file = file.release()
     }
 
     private func rotate(_ state: inout State) throws {
-        let next = try openFile("\(folder)/\(state.segment + 1)", [.readWrite, .create, .append])
+        let next = try openFile("\(state.folder)/\(state.segment + 1)", [.readWrite, .create, .append])
         if let file = state.file { _ = Glibc.close(file) }
         state.file = next.release()
         state.segment += 1
@@ -213,8 +236,8 @@ package final class Journal: Sendable {
             if let file = state.file { try writeAll(file, bytes) }
             state.size += bytes.count
         }
-        for old in try Journal.segments(folder) where old <= state.segment - segmentCount {
-            try removeFile("\(folder)/\(old)")
+        for old in try Journal.segments(state.folder) where old <= state.segment - segmentCount {
+            try removeFile("\(state.folder)/\(old)")
         }
     }
 

@@ -181,7 +181,7 @@ extension MachineWorker {
         try await cleanUp(machine.status.runGeneration)
         try host.faults.reach("delete.cleaned")
         try await channels.finishAll(id, code: machine.status.exitCode ?? 137)
-        channels.forget(id)
+        try await channels.forget(id)
         try await host.disks.remove(at: host.layout.disk(id))
         try host.faults.reach("delete.disk")
         let folder = host.layout.folder(id)

@@ -26,6 +26,9 @@ package final class NodeAgent: Sendable {
     package func run() async throws {
         try await host.pool.run { [layout = host.layout] in
             for (path, mode) in layout.folders { try makeFolder(path, mode: mode) }
+            for name in try listFolder(layout.machines) where name.hasPrefix(NodeLayout.leftPrefix) {
+                try removeTree("\(layout.machines)/\(name)")
+            }
         }
         try await forgetFinishedRuns()
         try await withThrowingDiscardingTaskGroup { group in

@@ -25,6 +25,10 @@ package struct NodeLayout: Hashable, Sendable {
     package func console(_ id: MachineID) -> String { "\(logs(id))/console.log" }
     /// What a program wrote, as a ``Journal``.
     package func journal(_ id: MachineID, exec: String) -> String { "\(logs(id))/exec-\(exec)" }
+    /// Where a journal goes whose machine is gone while somebody still reads it.
+    func leftJournal() -> String { "\(machines)/\(NodeLayout.leftPrefix)\(UInt64.random(in: .min ... .max))" }
+    /// How the names of such journals begin.
+    static let leftPrefix = ".left-"
     /// The sockets of runs.
     package var runs: String { "\(run)/vm" }
     /// The sockets of one run. It takes the tail of the id: socket paths end at 107 bytes.

@@ -58,6 +58,26 @@ import Testing
         }
     }
 
+    @Test("a client that is slow gets all output of a machine that is removed meanwhile")
+    func slowReader() async throws {
+        try await Rig.with { rig in
+            let agent = try rig.start()
+            let (machine, _) = try await rig.create("once", program: ["say", "hello"]) { $0.removeWhenStopped = true }
+            let follower = try await agent.channel(machine.metadata.id, mainExecID).follow(attached: true)
+            try await rig.wait(machine.metadata.id, "gone") { $0 == nil }
+            var said: [UInt8] = []
+            var code: Int32?
+            while let entries = try await follower.next() {
+                for entry in entries {
+                    if case .output(let bytes) = entry.content { said += bytes }
+                    if case .exit(let exit) = entry.content { code = exit }
+                }
+            }
+            #expect(String(decoding: said, as: UTF8.self) == "hello\n")
+            #expect(code == 0)
+        }
+    }
+
     @Test("a stop by the user sticks, and a start runs it again")
     func stopAndStart() async throws {
         try await Rig.with { rig in
