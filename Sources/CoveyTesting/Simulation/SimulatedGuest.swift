@@ -63,12 +63,13 @@ package struct SimulatedConnector: GuestConnector {
     package init(_ host: SimulatedHost) { self.host = host }
 
     package func connect(to socket: String, deadline: Duration) async throws -> any GuestSession {
-        let name = try await host.wait { processes -> String? in
-            guard let found = processes.first(where: { $0.value.plan.guestSocket == socket }) else { return "" }
-            if found.value.exit != nil { return "" }
-            return found.value.cpusRun && !found.value.frozen ? found.key : nil
+        let silent = CoveyError(.unavailable, "nobody listens on \(socket)")
+        guard let name = host.processes.first(where: { $0.value.plan.guestSocket == socket })?.key else { throw silent }
+        let runs = try await host.wait { processes -> Bool? in
+            guard let process = processes[name], process.exit == nil else { return false }
+            return process.cpusRun && !process.frozen ? true : nil
         }
-        guard !name.isEmpty else { throw CoveyError(.unavailable, "nobody listens on \(socket)") }
+        guard runs else { throw silent }
         return SimulatedSession(host, name)
     }
 }

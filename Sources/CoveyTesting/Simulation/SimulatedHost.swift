@@ -34,8 +34,17 @@ package final class SimulatedHost: Sendable {
         var pid: Int32 = 1000
         var ledger: [Event] = []
         var failures: [String: CoveyError] = [:]
-        var observers: [UInt64: @Sendable () -> Void] = [:]
+        var observers: [UInt64: Observer] = [:]
         var nextObserver: UInt64 = 0
+    }
+
+    /// Somebody who waits for a condition. It is looked at where the change is made: waking every waiter for every
+    /// change of every machine would cost more than all that is simulated.
+    struct Observer: Sendable {
+        /// What resumes the waiter, where the condition holds.
+        var look: @Sendable (borrowing [String: Process]) -> (@Sendable () -> Void)?
+        /// Resumes the waiter with an error.
+        var cancel: @Sendable () -> Void
     }
 
     let state = Mutex(State())
@@ -99,29 +108,52 @@ package final class SimulatedHost: Sendable {
     }
 
     func change(_ body: (inout State) -> Void) {
-        let observers = state.withLock { state in
+        let satisfied = state.withLock { state in
             body(&state)
-            return Array(state.observers.values)
+            var satisfied: [@Sendable () -> Void] = []
+            for key in state.observers.keys.sorted() {
+                guard let resume = state.observers[key]?.look(state.processes) else { continue }
+                state.observers[key] = nil
+                satisfied.append(resume)
+            }
+            return satisfied
         }
-        for observer in observers { observer() }
+        for resume in satisfied { resume() }
     }
 
-    /// Waits until a condition holds.
+    /// Waits until a condition holds; it is asked while the host is locked.
     package func wait<T: Sendable>(_ condition: @escaping @Sendable (borrowing [String: Process]) -> T?) async throws
         -> T
     {
-        let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let key = state.withLock { state in
             state.nextObserver += 1
-            state.observers[state.nextObserver] = { continuation.yield() }
             return state.nextObserver
         }
-        defer { state.withLock { _ = $0.observers.removeValue(forKey: key) } }
-        if let found = condition(processes) { return found }
-        for await _ in stream {
-            if let found = condition(processes) { return found }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<T, any Error>) in
+                let observer = Observer { (processes: borrowing [String: Process]) -> (@Sendable () -> Void)? in
+                    guard let found = condition(processes) else { return nil }
+                    return { continuation.resume(returning: found) }
+                } cancel: {
+                    continuation.resume(throwing: CancellationError())
+                }
+                register(observer, as: key)?()
+            }
+        } onCancel: {
+            state.withLock { $0.observers.removeValue(forKey: key) }?.cancel()
         }
-        throw CancellationError()
+    }
+}
+
+extension SimulatedHost {
+    /// Lets an observer wait, or returns what resumes it at once.
+    private func register(_ observer: Observer, as key: UInt64) -> (@Sendable () -> Void)? {
+        state.withLock { state in
+            if Task.isCancelled { return observer.cancel }
+            if let resume = observer.look(state.processes) { return resume }
+            state.observers[key] = observer
+            return nil
+        }
     }
 }
 
