@@ -56,9 +56,10 @@ package struct OperationService: Covey_V1_Operations.SimpleServiceProtocol {
                 for await now in feed.states { try await response.write(Covey_V1_Operation(now)) }
                 return true
             }
-            // Once the last state is written, the node need not be waited for.
+            // Once the last state is written, the node need not be waited for, nor does it count how that ends.
             while let written = try await group.next() {
-                if written { group.cancelAll() }
+                guard written else { continue }
+                return group.cancelAll()
             }
         }
     }
