@@ -19,26 +19,45 @@ package struct Identifier<Subject>: Hashable, Comparable, Sendable, CustomString
         low = 0x8000_0000_0000_0000 | random.1 >> 2
     }
 
-    /// Reads `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`. Nil for anything else.
+    /// Reads `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`, in lower case. Nil for anything else.
     package init?(_ text: String) {
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.map(\.count) == [8, 4, 4, 4, 12],
-            parts.allSatisfy({ $0.allSatisfy { $0.isASCII && $0.isHexDigit && !$0.isUppercase } }),
-            let high = UInt64(parts[0...2].joined(), radix: 16), let low = UInt64(parts[3...4].joined(), radix: 16)
-        else { return nil }
-        self.init(high: high, low: low)
+        // Bytes, not characters: every key and record holds ids, and characters ask Unicode's tables.
+        var halves: (high: UInt64, low: UInt64) = (0, 0)
+        var place = 0
+        for byte in text.utf8 {
+            switch (place, byte) {
+            case (8, UInt8(ascii: "-")), (13, UInt8(ascii: "-")), (18, UInt8(ascii: "-")), (23, UInt8(ascii: "-")):
+                break
+            case (8, _), (13, _), (18, _), (23, _): return nil
+            case (0..<36, _):
+                guard let digit = UInt64(hexDigit: byte) else { return nil }
+                if place < 18 { halves.high = halves.high << 4 | digit } else { halves.low = halves.low << 4 | digit }
+            case _: return nil
+            }
+            place += 1
+        }
+        guard place == 36 else { return nil }
+        self.init(high: halves.high, low: halves.low)
     }
 
     /// The canonical lower-case text.
     package var description: String {
-        let hex = [high, low].map { half in
-            let text = String(half, radix: 16)
-            return String(repeating: "0", count: 16 - text.count) + text
-        }.joined()
-        let ends = [0, 8, 12, 16, 20, 32]
-        return zip(ends, ends.dropFirst()).map { start, end in
-            String(hex.dropFirst(start).prefix(end - start))
-        }.joined(separator: "-")
+        String(unsafeUninitializedCapacity: 36) { text in
+            // 36 bytes, all of which are written.
+            var place = 0
+            for half in [high, low] {
+                for shift in stride(from: 60, through: 0, by: -4) {
+                    if place == 8 || place == 13 || place == 18 || place == 23 {
+                        text[place] = UInt8(ascii: "-")
+                        place += 1
+                    }
+                    let digit = UInt8(truncatingIfNeeded: half >> UInt64(shift)) & 15
+                    text[place] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+                    place += 1
+                }
+            }
+            return place
+        }
     }
 
     /// The last `count` hex digits, for names of host objects.
@@ -46,6 +65,17 @@ package struct Identifier<Subject>: Hashable, Comparable, Sendable, CustomString
 
     package static func < (left: Identifier, right: Identifier) -> Bool {
         (left.high, left.low) < (right.high, right.low)
+    }
+}
+
+extension UInt64 {
+    /// The value of a hex digit in lower case. Nil for anything else.
+    fileprivate init?(hexDigit byte: UInt8) {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): self.init(byte - UInt8(ascii: "0"))
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): self.init(byte - UInt8(ascii: "a") + 10)
+        case _: return nil
+        }
     }
 }
 
