@@ -27,16 +27,35 @@ extension LocalGateway {
                 remedy: "covey logs --console \(machine.metadata.name) shows its console",
                 resource: ResourceReference("vm", machine.metadata.name))
         }
+        if exec == mainExecID { try await previousRun(machine.metadata.id, query, output) }
         let follower = try await agent.channel(machine.metadata.id, exec).follow(attached: false)
         while let entries = query.follow ? try await follower.next() : try await follower.available() {
-            for entry in entries where query.since.map({ entry.time >= $0 }) ?? true {
-                switch entry.content {
-                case .output(let bytes): if !bytes.isEmpty { try await output(LogChunk(.stdout, bytes)) }
-                case .error(let bytes): if !bytes.isEmpty { try await output(LogChunk(.stderr, bytes)) }
-                case .lost(let count):
-                    try await output(LogChunk(.stderr, Array("covey: \(count) bytes were lost\n".utf8)))
-                case .exit: break
-                }
+            try await tell(entries, query, output)
+        }
+    }
+
+    /// What the machine's program said in the run before: after a crash it is what one looks for.
+    private func previousRun(
+        _ id: MachineID, _ query: LogQuery, _ output: @Sendable (LogChunk) async throws -> Void
+    ) async throws {
+        do {
+            let follower = try await agent.channel(id, ExecChannels.previousRun).follow(attached: false)
+            while let entries = try await follower.available() { try await tell(entries, query, output) }
+        } catch let error as CoveyError where error.code == .notFound {
+            return
+        }
+    }
+
+    private func tell(
+        _ entries: [JournalEntry], _ query: LogQuery, _ output: @Sendable (LogChunk) async throws -> Void
+    ) async throws {
+        for entry in entries where query.since.map({ entry.time >= $0 }) ?? true {
+            switch entry.content {
+            case .output(let bytes): if !bytes.isEmpty { try await output(LogChunk(.stdout, bytes)) }
+            case .error(let bytes): if !bytes.isEmpty { try await output(LogChunk(.stderr, bytes)) }
+            case .lost(let count):
+                try await output(LogChunk(.stderr, Array("covey: \(count) bytes were lost\n".utf8)))
+            case .exit: break
             }
         }
     }

@@ -92,8 +92,10 @@ package final class ExecChannel: Sendable {
     /// Whether somebody follows it.
     var isFollowed: Bool { state.withLock { !$0.followers.isEmpty } }
 
-    /// Leaves the recording to those who follow it, at a path that nobody else uses.
-    func leave(for path: String) async throws { try await pool.run { [journal] in try journal.leave(for: path) } }
+    /// Moves the recording, under those who follow it.
+    func move(to path: String, isRemovedAtEnd: Bool) async throws {
+        try await pool.run { [journal] in try journal.move(to: path, isRemovedAtEnd: isRemovedAtEnd) }
+    }
 
     /// Whether it was ever attached to.
     var hasBegun: Bool { state.withLock { $0.begun } }

@@ -1,3 +1,4 @@
+internal import CoveyGuestProtocol
 internal import CoveyModel
 internal import CoveySystem
 internal import Synchronization
@@ -37,6 +38,20 @@ package final class ExecChannels: Sendable {
         open.withLock { open in open.filter { $0.key.machine == machine }.map(\.value) }.sorted { $0.id < $1.id }
     }
 
+    /// The recording of the machine's program in the run before this one.
+    package static let previousRun = "\(mainExecID)-previous"
+
+    /// A new run begins: the recording of the last one's program makes room, and is kept until the next.
+    func beginRun(_ machine: MachineID) async throws {
+        let current = layout.journal(machine, exec: mainExecID)
+        let previous = layout.journal(machine, exec: ExecChannels.previousRun)
+        guard try await pool.run({ fileExists(current) }) else { return }
+        try await remove(machine, ExecChannels.previousRun)
+        let channel = open.withLock { $0.removeValue(forKey: Key(machine: machine, exec: mainExecID)) }
+        let moved = channel ?? ExecChannel(id: mainExecID, journal: Journal(folder: current), pool: pool, now: now)
+        try await moved.move(to: previous, isRemovedAtEnd: false)
+    }
+
     /// Says of every exec that still ran that it ended with the machine, and of one that never did, why.
     func finishAll(_ machine: MachineID, code: Int32, reason: CoveyError? = nil) async throws {
         for channel in channels(machine) where channel.exitCode == nil {
@@ -63,6 +78,6 @@ package final class ExecChannels: Sendable {
 
     private func release(_ machine: MachineID, _ channel: ExecChannel) async throws {
         _ = open.withLock { $0.removeValue(forKey: Key(machine: machine, exec: channel.id)) }
-        if channel.isFollowed { try await channel.leave(for: layout.leftJournal()) }
+        if channel.isFollowed { try await channel.move(to: layout.leftJournal(), isRemovedAtEnd: true) }
     }
 }

@@ -87,15 +87,17 @@ package final class Journal: Sendable {
 
     private var folder: String { state.withLock { $0.folder } }
 
-    /// Moves the journal to where only those find it who read it already; it is removed when the last of them is done.
-    package func leave(for path: String) throws {
+    /// Moves the journal, under those who read it.
+    ///
+    /// - Parameter isRemovedAtEnd: Whether it is removed when the last of its readers is done.
+    package func move(to path: String, isRemovedAtEnd: Bool) throws {
         try state.withLock { state throws in
             if let file = state.file { _ = Glibc.close(file) }
             state.file = nil
             guard fileExists(state.folder) else { return }
             try check("rename", state.folder) { rename(state.folder, path) }
             state.folder = path
-            state.isRemovedAtEnd = true
+            state.isRemovedAtEnd = isRemovedAtEnd
         }
     }
 

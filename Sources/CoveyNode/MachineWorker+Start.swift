@@ -17,6 +17,7 @@ extension MachineWorker {
             guard let artifacts = try await artifacts(machine) else { return false }
             stages.lap("image")
             try host.faults.reach("start.image")
+            try await channels.beginRun(id)
             try await beginStart(machine, reason)
             let disk = try await prepareDisk(machine, artifacts.image)
             stages.lap("disk")

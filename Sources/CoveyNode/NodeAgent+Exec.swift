@@ -23,7 +23,9 @@ extension NodeAgent {
     private func pruneRecordings(_ machine: MachineID) async throws {
         let (logs, channels) = (host.layout.logs(machine), channels)
         let names = try await host.pool.run { try listFolder(logs) }
-        let execs = names.filter { $0.hasPrefix("exec-") && $0 != "exec-\(mainExecID)" }.map { String($0.dropFirst(5)) }
+        let execs = names.filter { $0.hasPrefix("exec-") && !$0.hasPrefix("exec-\(mainExecID)") }.map {
+            String($0.dropFirst(5))
+        }
         for exec in execs.dropLast(NodeAgent.mostRecordings) {
             let open = channels.channels(machine).first { $0.id == exec }
             if open == nil || open?.exitCode != nil { try await channels.remove(machine, exec) }

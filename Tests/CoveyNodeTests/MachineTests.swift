@@ -58,6 +58,28 @@ import Testing
         }
     }
 
+    @Test("a second run has a code and output of its own, and the first one's output is kept")
+    func secondRun() async throws {
+        try await Rig.with { rig in
+            let agent = try rig.start()
+            let (machine, _) = try await rig.create("job", program: ["say", "first"])
+            let id = machine.metadata.id
+            try await rig.wait(id, "stopped") { $0?.status.phase == .stopped }
+            try await rig.want(id, .startMachine) { spec in
+                spec.startRequest += 1
+                spec.program = Program(arguments: ["exit", "9"])
+            }
+            let second = try await rig.wait(id, "stopped again") {
+                $0?.status.phase == .stopped && $0?.status.runGeneration == 2
+            }
+            #expect(second?.status.exitCode == 9)
+            let kept = try await agent.channel(id, ExecChannels.previousRun).follow(attached: false).available() ?? []
+            #expect(kept.contains { $0.content == .output(Array("first\n".utf8)) })
+            let current = try await agent.channel(id, mainExecID).follow(attached: false).available() ?? []
+            #expect(current.map(\.content) == [.exit(9)])
+        }
+    }
+
     @Test("a client that is slow gets all output of a machine that is removed meanwhile")
     func slowReader() async throws {
         try await Rig.with { rig in

@@ -116,7 +116,7 @@ final class Rig: Sendable {
     func wait(
         _ id: MachineID, _ what: String, _ condition: @escaping @Sendable (VirtualMachine?) -> Bool
     ) async throws -> VirtualMachine? {
-        try await withDeadline(.seconds(30), "\(what)") { [repositories] in
+        try await withDeadline(.seconds(120), "\(what)") { [repositories] in
             for try await _ in repositories.machines.watch() {
                 var machine: VirtualMachine?
                 do {
@@ -129,7 +129,7 @@ final class Rig: Sendable {
     }
 
     func wait(_ operation: CoveyModel.Operation) async throws -> CoveyModel.Operation {
-        try await withDeadline(.seconds(30), "operation \(operation.spec.kind)") { [repositories] in
+        try await withDeadline(.seconds(120), "operation \(operation.spec.kind)") { [repositories] in
             for try await _ in repositories.operations.watch() {
                 let found = try await repositories.operations.get(operation.metadata.id)
                 if found.status.state.isFinal { return found }
