@@ -23,7 +23,7 @@ struct FullDiskTests {
             #expect(refused.code == 7 && refused.isClearError, "\(refused)")
             let run = try await host.run("run", "--rm", "--name", "full", "busybox", "--", "true")
             #expect(run.code == 125 && run.isClearError, "\(run)")
-            // The output of an exec is recorded, so there is none for now; the machine goes on all the same.
+            // The output of an exec is recorded, so there is none at the moment; the machine goes on all the same.
             let exec = try await host.run("exec", "before", "--", "true")
             #expect(exec.code == 0 || (exec.code == 125 && exec.isClearError), "\(exec)")
             #expect(try host.machineProcesses(before.id) == [before.status.pid])
