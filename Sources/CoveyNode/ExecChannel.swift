@@ -25,28 +25,34 @@ package final class ExecChannel: Sendable {
     package let id: String
     private let journal: Journal
     private let pool: BlockingPool
-    private let now: @Sendable () -> Timestamp
+    private let clock: NodeClock
     private let state = Mutex(State())
     private let progress = Signal()
     private let consumption = Signal()
 
-    init(id: String, journal: Journal, pool: BlockingPool, now: @escaping @Sendable () -> Timestamp) {
+    init(id: String, journal: Journal, pool: BlockingPool, clock: NodeClock) {
         self.id = id
         self.journal = journal
         self.pool = pool
-        self.now = now
+        self.clock = clock
     }
 
-    /// Attaches to the program and records until it has ended. Returns its exit code.
-    func record(_ session: any GuestSession) async throws -> Int32 {
+    /// Records a program until it has ended: through a stream that is attached from its first byte, or by attaching
+    /// where the recording stopped. Returns its exit code.
+    func record(_ session: any GuestSession, _ attached: (any GuestExecStream)? = nil) async throws -> Int32 {
         let (offsets, known) = try await pool.run { [journal] in try journal.resume() }
         if let known {
             state.withLock { $0.exit = known }
             progress.notify()
             return known
         }
-        let stream = try await session.attach(
-            id, from: [.standardOutput: UInt64(offsets.output), .standardError: UInt64(offsets.error)])
+        let stream: any GuestExecStream
+        if let attached {
+            stream = attached
+        } else {
+            stream = try await session.attach(
+                id, from: [.standardOutput: UInt64(offsets.output), .standardError: UInt64(offsets.error)])
+        }
         state.withLock { state in
             state.stream = stream
             state.begun = true
@@ -172,8 +178,16 @@ package final class ExecChannel: Sendable {
     }
 
     private func append(_ content: JournalEntry.Content, offset: Int64) async throws {
-        let entry = JournalEntry(time: now(), content: content, offset: offset)
-        try await pool.run { [journal] in try journal.append(entry) }
+        let entry = JournalEntry(time: clock.now(), content: content, offset: offset)
+        while true {
+            do {
+                try await pool.run { [journal] in try journal.append(entry) }
+                break
+            } catch let error as CoveyError where error.code == .exhausted {
+                // On a full disk the program waits until there is room again: nothing of it is lost.
+                try await clock.sleep(.seconds(1))
+            }
+        }
         state.withLock { $0.recorded += entry.size }
         progress.notify()
     }

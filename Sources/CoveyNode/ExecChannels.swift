@@ -12,13 +12,13 @@ package final class ExecChannels: Sendable {
 
     private let layout: NodeLayout
     private let pool: BlockingPool
-    private let now: @Sendable () -> Timestamp
+    private let clock: NodeClock
     private let open = Mutex<[Key: ExecChannel]>([:])
 
-    init(layout: NodeLayout, pool: BlockingPool, now: @escaping @Sendable () -> Timestamp) {
+    init(layout: NodeLayout, pool: BlockingPool, clock: NodeClock) {
         self.layout = layout
         self.pool = pool
-        self.now = now
+        self.clock = clock
     }
 
     /// The channel of an exec, made where there is none.
@@ -27,7 +27,7 @@ package final class ExecChannels: Sendable {
             let key = Key(machine: machine, exec: exec)
             if let channel = open[key] { return channel }
             let journal = Journal(folder: layout.journal(machine, exec: exec))
-            let channel = ExecChannel(id: exec, journal: journal, pool: pool, now: now)
+            let channel = ExecChannel(id: exec, journal: journal, pool: pool, clock: clock)
             open[key] = channel
             return channel
         }
@@ -48,7 +48,7 @@ package final class ExecChannels: Sendable {
         guard try await pool.run({ fileExists(current) }) else { return }
         try await remove(machine, ExecChannels.previousRun)
         let channel = open.withLock { $0.removeValue(forKey: Key(machine: machine, exec: mainExecID)) }
-        let moved = channel ?? ExecChannel(id: mainExecID, journal: Journal(folder: current), pool: pool, now: now)
+        let moved = channel ?? ExecChannel(id: mainExecID, journal: Journal(folder: current), pool: pool, clock: clock)
         try await moved.move(to: previous, isRemovedAtEnd: false)
     }
 

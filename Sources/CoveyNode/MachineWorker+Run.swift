@@ -121,13 +121,17 @@ extension MachineWorker {
     }
 
     /// Records an exec until it has ended; nothing where that is done already.
-    func record(_ exec: String, _ session: any GuestSession, generation: Int64) {
+    ///
+    /// - Parameter stream: Attached to the exec from its first byte; nil attaches.
+    func record(
+        _ exec: String, _ session: any GuestSession, stream: (any GuestExecStream)? = nil, generation: Int64
+    ) {
         run?.recorders[exec]?.cancel()
         let channel = channels.channel(id, exec)
         let (mailbox, logger) = (mailbox, logger)
         run?.recorders[exec] = Task {
             do {
-                let code = try await channel.record(session)
+                let code = try await channel.record(session, stream)
                 mailbox.post(.recorded(generation, exec, code))
             } catch {
                 logger.debug("recording interrupted", metadata: ["exec": "\(exec)", "error": "\(error)"])

@@ -11,12 +11,14 @@ extension NodeAgent {
     package func exec(_ machine: MachineID, _ request: GuestExecRequest) async throws -> ExecChannel {
         let worker = try runningWorker(machine)
         let session = try await worker.session(within: .seconds(60))
+        // A repeat of the same request finds its program recorded already.
+        if let channel = channels.channels(machine).first(where: { $0.id == request.id }) { return channel }
         let journal = Journal(folder: host.layout.journal(machine, exec: request.id))
         let subject = Journal.Subject(arguments: request.program.arguments, startedAt: host.clock.now())
         try await host.pool.run { try journal.describe(subject) }
         try await pruneRecordings(machine)
-        try await session.start(request)
-        return await worker.follow(request.id, session)
+        let stream = try await session.run(request)
+        return await worker.follow(request.id, session, stream)
     }
 
     /// Removes the oldest recordings of programs that have ended, beyond the newest hundred.
@@ -128,8 +130,10 @@ extension MachineWorker {
     private var isOver: Bool { gone }
 
     /// Records an exec that was just started.
-    func follow(_ exec: String, _ session: any GuestSession) -> ExecChannel {
-        if let run, run.recorders[exec] == nil { record(exec, session, generation: run.generation) }
+    func follow(_ exec: String, _ session: any GuestSession, _ stream: any GuestExecStream) -> ExecChannel {
+        if let run, run.recorders[exec] == nil {
+            record(exec, session, stream: stream, generation: run.generation)
+        }
         return channels.channel(id, exec)
     }
 }

@@ -18,7 +18,7 @@ package final class NodeAgent: Sendable {
     /// An agent that has not begun.
     package init(_ host: MachineHost) {
         self.host = host
-        channels = ExecChannels(layout: host.layout, pool: host.pool, now: host.clock.now)
+        channels = ExecChannels(layout: host.layout, pool: host.pool, clock: host.clock)
         keeper = ArtifactKeeper(host)
     }
 
