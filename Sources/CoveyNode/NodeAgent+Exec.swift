@@ -10,7 +10,7 @@ extension NodeAgent {
     /// answer.
     package func exec(_ machine: MachineID, _ request: GuestExecRequest) async throws -> ExecChannel {
         let worker = try runningWorker(machine)
-        let session = try await worker.session(within: .seconds(60))
+        let (session, generation) = try await worker.session(within: .seconds(60))
         // A repeat of the same request finds its program recorded already.
         if let channel = channels.channels(machine).first(where: { $0.id == request.id }) { return channel }
         let journal = Journal(folder: host.layout.journal(machine, exec: request.id))
@@ -18,7 +18,7 @@ extension NodeAgent {
         try await host.pool.run { try journal.describe(subject) }
         try await pruneRecordings(machine)
         let stream = try await session.run(request)
-        return await worker.follow(request.id, session, stream)
+        return try await worker.follow(request.id, session, stream, generation: generation)
     }
 
     /// Removes the oldest recordings of programs that have ended, beyond the newest hundred.
@@ -55,7 +55,7 @@ extension NodeAgent {
         let id = machine.metadata.id
         var records = try await recordedExecs(machine)
         do {
-            for info in try await runningWorker(id).session(within: .seconds(30)).execs() {
+            for info in try await runningWorker(id).session(within: .seconds(30)).session.execs() {
                 var record = try await host.pool.run { [host] in
                     try ExecRecord(info.id, machine, Journal(folder: host.layout.journal(id, exec: info.id)))
                 }
@@ -88,7 +88,7 @@ extension NodeAgent {
 
     /// Sends a signal to a program in a guest.
     package func signal(_ machine: MachineID, exec: String, _ number: Int32) async throws {
-        try await runningWorker(machine).session(within: .seconds(10)).signal(exec, number)
+        try await runningWorker(machine).session(within: .seconds(10)).session.signal(exec, number)
     }
 
     /// Removes the recording of a program that nobody will ask for again.
@@ -103,9 +103,9 @@ extension NodeAgent {
 }
 
 extension MachineWorker {
-    /// The session with the guest, waiting for one that is on its way up.
-    func session(within limit: Duration) async throws -> any GuestSession {
-        if let session = run?.session, run?.ready == true { return session }
+    /// The session with the guest and its run, waiting for one that is on its way up.
+    func session(within limit: Duration) async throws -> (session: any GuestSession, generation: Int64) {
+        if let ready = readySession { return ready }
         let machine = try await host.repositories.machines.get(id)
         guard run != nil || machine.spec.wanted == .running else {
             throw CoveyError(
@@ -125,16 +125,24 @@ extension MachineWorker {
         }
     }
 
-    private var readySession: (any GuestSession)? { run?.ready == true ? run?.session : nil }
+    private var readySession: (session: any GuestSession, generation: Int64)? {
+        guard let run, run.ready, let session = run.session else { return nil }
+        return (session, run.generation)
+    }
 
     private var isOver: Bool { gone }
 
-    /// Records an exec that was just started.
-    func follow(_ exec: String, _ session: any GuestSession, _ stream: any GuestExecStream) -> ExecChannel {
-        if let run, run.recorders[exec] == nil {
-            record(exec, session, stream: stream, generation: run.generation)
+    /// Records an exec that was just started in a run. One whose run is over meanwhile has ended with it.
+    func follow(
+        _ exec: String, _ session: any GuestSession, _ stream: any GuestExecStream, generation: Int64
+    ) async throws -> ExecChannel {
+        let channel = channels.channel(id, exec)
+        if run?.generation != generation {
+            try await channel.finish(137)
+        } else if run?.recorders[exec] == nil {
+            record(exec, session, stream: stream, generation: generation)
         }
-        return channels.channel(id, exec)
+        return channel
     }
 }
 

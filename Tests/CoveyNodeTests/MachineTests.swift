@@ -58,6 +58,33 @@ import Testing
         }
     }
 
+    @Test("an exec ends with the run that it was started in, also when the run ends as it begins")
+    func execEndsWithRun() async throws {
+        try await Rig.with { rig in
+            let agent = try rig.start()
+            let (machine, created) = try await rig.create("web") { $0.restart = .always }
+            let id = machine.metadata.id
+            _ = try await rig.wait(created)
+            for generation in 1...5 {
+                try await rig.wait(id, "run \(generation)") {
+                    $0?.status.runGeneration == Int64(generation)
+                        && $0?.status.conditions.contains { $0.type == "Ready" && $0.state == .yes } == true
+                }
+                async let dies: Void = rig.host.terminate("vm-\(id)-\(generation)")
+                do {
+                    let request = GuestExecRequest(id: "e\(generation)", program: Program(arguments: ["sleep"]))
+                    let follower = try await agent.exec(id, request).follow(attached: true)
+                    try await withDeadline(.seconds(60), "the end of the exec") {
+                        while try await follower.next() != nil {}
+                    }
+                } catch let error as CoveyError where error.code == .unavailable || error.code == .conflict {
+                    // The run was over before the exec began, which is an answer as well.
+                }
+                await dies
+            }
+        }
+    }
+
     @Test("a second run has a code and output of its own, and the first one's output is kept")
     func secondRun() async throws {
         try await Rig.with { rig in
