@@ -36,10 +36,6 @@ struct RootTree {
 
     /// Gives everything the time 1970-01-01, deepest first.
     func settleTimes(_ paths: [String]) throws {
-        let times = [timespec(tv_sec: 0, tv_nsec: 0), timespec(tv_sec: 0, tv_nsec: 0)]
-        for path in paths.reversed() {
-            let full = "\(folder)\(path)"
-            try check("utimensat", full) { utimensat(AT_FDCWD, full, times, AT_SYMLINK_NOFOLLOW) }
-        }
+        for path in paths.reversed() { try setFileTimes("\(folder)\(path)", secondsSince1970: 0) }
     }
 }

@@ -80,6 +80,12 @@ package func listFolder(_ path: String) throws(SystemError) -> [String] {
     return names.sorted()
 }
 
+/// Sets when a path was last read and changed, without following a link.
+package func setFileTimes(_ path: String, secondsSince1970 seconds: Int) throws(SystemError) {
+    let times = [timespec(tv_sec: seconds, tv_nsec: 0), timespec(tv_sec: seconds, tv_nsec: 0)]
+    try check("utimensat", path) { utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) }
+}
+
 /// Whether something is at the path, a dangling link too.
 package func fileExists(_ path: String) -> Bool {
     var information = stat()
