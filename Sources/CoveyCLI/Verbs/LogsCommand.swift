@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import CoveyClient
 internal import CoveyModel
+internal import CoveySystem
 internal import Glibc
 
 /// `covey logs`.
@@ -24,10 +25,8 @@ struct LogsCommand: Verb {
     var target: ExecReference
 
     func perform() async throws -> Int32 {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let instant = Timestamp(milliseconds: Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000)
-        let since = since.map { Timestamp(milliseconds: instant.milliseconds - $0.duration.wholeMilliseconds) }
+        let now = wallClockTime().milliseconds
+        let since = since.map { Timestamp(milliseconds: now - $0.duration.wholeMilliseconds) }
         let streams = try StandardStreams()
         return try await global.connect { client in
             try await client.logs(
