@@ -187,7 +187,7 @@ import Testing
             var pipe = try makePipe()
             let (reader, writer) = (SharedDescriptor(pipe.takeFirst()), SharedDescriptor(pipe.takeSecond()))
             var request = try fixture.script(
-                "talker", "trap '' PIPE; while read line; do echo $line >&3; echo $line >&2; done; echo end >&3")
+                "talker", "trap '' PIPE; while read line; do echo $line 2>/dev/null >&3; echo $line >&2; done")
             request.descriptors.append(PassedDescriptor(reader, as: 0))
             request.console = ConsoleLog(number: 3, path: "\(fixture.folder)/talker.log", limit: .mebibytes(1))
             request.errorLog = "\(fixture.folder)/talker.err"
