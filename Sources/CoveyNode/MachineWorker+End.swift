@@ -32,11 +32,17 @@ extension MachineWorker {
         }
         wake(after: machine.spec.stopTimeout)
         do {
-            if active.paused { try await active.vmm.resume() }
-            if let session = active.session {
-                try await session.shutdown(.powerOff, grace: machine.spec.stopTimeout)
-            } else {
-                try await active.vmm.powerDown()
+            // Neither a guest nor a VMM that does not answer holds up the force that follows.
+            let (limit, session, vmm, isPaused) = (
+                machine.spec.stopTimeout, active.session, active.vmm, active.paused
+            )
+            try await withDeadline(limit, "asking the guest to go down") {
+                if isPaused { try await vmm.resume() }
+                if let session {
+                    try await session.shutdown(.powerOff, grace: limit)
+                } else {
+                    try await vmm.powerDown()
+                }
             }
         } catch {
             logger.info("guest did not take the stop", metadata: ["error": "\(error)"])
