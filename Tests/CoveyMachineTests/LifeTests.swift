@@ -15,7 +15,7 @@ struct LifeTests {
         let begin = ContinuousClock.now
         try await host.succeed("vm", "stop", "--timeout", "3s", "stubborn")
         let time = begin.duration(to: .now)
-        #expect(time < .seconds(13), "\(time)")
+        #expect(time < .seconds(8), "\(time)")
         let machine = try await host.phase("stubborn", "stopped")
         #expect(machine.status.lastEnd == "stopped")
         #expect(machine.status.lastError == nil)
@@ -123,7 +123,7 @@ struct LifeTests {
             #expect(try await host.isGone(name))
         }
         let time = begin.duration(to: .now)
-        #expect(time < .seconds(13), "\(time)")
+        #expect(time < .seconds(8), "\(time)")
         #expect(try host.machineProcesses(machine.id).isEmpty)
     }
 
