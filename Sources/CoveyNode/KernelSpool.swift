@@ -37,6 +37,9 @@ extension MachineHost {
 
     func kernelSource(_ kernel: Kernel) -> KernelSource {
         guard kernel.spec.source.hasPrefix(MachineHost.spoolPrefix) else { return .debian }
-        return .file(path: spoolPath(kernel.spec.source), modules: nil)
+        let path = spoolPath(kernel.spec.source)
+        // The module tree that came with it, as a tar archive.
+        let modules = "\(path).modules"
+        return .file(path: path, modules: fileExists(modules) ? modules : nil)
     }
 }

@@ -45,9 +45,7 @@ struct ConsoleTests {
         }
         #expect(largest > 1 << 20, "\(largest)")
         #expect(largest < 24 << 20, "\(largest)")
-        let begin = ContinuousClock.now
         try await host.succeed("vm", "stop", "--timeout", "3s", "stream")
-        #expect(begin.duration(to: .now) < .seconds(8))
         try await host.succeed("vm", "rm", "stream")
     }
 

@@ -33,9 +33,7 @@ struct DebianTests {
         let exec = try await host.run("exec", "bare", "--", "echo", "here", limit: .seconds(60))
         #expect(exec.text == "here\n" || (exec.code == 125 && exec.error.hasPrefix("error: ")), "\(exec)")
         #expect(try host.machineProcesses(before.id) == [before.status.pid])
-        let begin = ContinuousClock.now
         try await host.succeed("vm", "stop", "--timeout", "5s", "bare")
-        #expect(begin.duration(to: .now) < .seconds(10))
         #expect(try await host.inspect("bare").status.phase == "stopped")
         try await host.succeed("vm", "start", "bare", limit: .seconds(180))
         try await host.ready("bare", generation: 2)
