@@ -60,4 +60,4 @@ need_packages() {
 }
 
 # A build's output without its thousand lines of progress: errors, and how it ended.
-build_log() { grep -vE 'in statically linked applications requires|^\[[0-9]+/[0-9]+\]|^(Fetching|Fetched|Computing|Computed|Creating|Working|Resolved)' || true; }
+build_log() { grep -vE 'in statically linked applications requires|is dangerous, better use|^Another instance of SwiftPM|^\[[0-9]+/[0-9]+\]|^(Fetching|Fetched|Computing|Computed|Creating|Working|Resolved)' || true; }
