@@ -196,6 +196,7 @@ package actor GuardClient: ProcessSupervisor {
                     throw CoveyError(.unavailable, "the guard at \(socketPath) ends every connection")
                 }
             }
+            // A guard that replaces itself has no event to wait for; `deadline` ends the tries.
             try await Task.sleep(for: .milliseconds(10))
         }
     }

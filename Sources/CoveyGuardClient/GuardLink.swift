@@ -78,6 +78,7 @@ final class GuardLink: Sendable {
         return try await withTaskCancellationHandler {
             do {
                 while try !sendPacket(socket.raw, packet, descriptors: descriptors) {
+                    // The socket is full: the guard takes a packet in a moment, and the caller has the deadline.
                     try await Task.sleep(for: .milliseconds(2))
                 }
             } catch let error as SystemError {

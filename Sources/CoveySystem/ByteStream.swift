@@ -22,6 +22,7 @@ package final class ByteStream: Sendable {
             } catch {
                 guard error.isErrno(EAGAIN) else { throw error }
             }
+            // A full queue of a Unix socket has no event to wait for; the caller has the deadline.
             try await Task.sleep(for: .milliseconds(2))
         }
     }
