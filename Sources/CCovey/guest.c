@@ -198,6 +198,16 @@ void covey_raise_descriptor_limit(void) {
 
 pid_t covey_fork(void) { return fork(); }
 
+int covey_close_inherited(void) { return (int)syscall(SYS_close_range, 3u, ~0u, 0u); }
+
+int covey_await_child(pid_t pid) {
+    for (;;) {
+        pid_t ended = waitpid(pid, NULL, 0);
+        if (ended == pid) return 0;
+        if (ended < 0 && errno != EINTR) return -1;
+    }
+}
+
 int covey_become(const char *path, char *const *arguments, char *const *environment) {
     int console = open("/dev/console", O_RDWR | O_NOCTTY);
     if (console >= 0) {

@@ -15,19 +15,11 @@ package enum Agent {
         covey_ignore_broken_pipes()
         covey_raise_descriptor_limit()
         let boot = MachineBoot.run()
+        let hello = GuestHello(
+            abilities: abilities, agentVersion: CoveyVersion.current, bootID: MachineBoot.bootID,
+            kernelRelease: MachineBoot.kernelRelease, timings: boot.timings, problem: boot.problem)
         do throws(SystemError) {
-            let loop = try EventLoop()
-            let duties = MachineInit(loop: loop)
-            let hello = GuestHello(
-                abilities: [.exec, .terminal, .clock, .shutdown, .imageInit], agentVersion: CoveyVersion.current,
-                bootID: MachineBoot.bootID, kernelRelease: MachineBoot.kernelRelease, timings: boot.timings,
-                problem: boot.problem)
-            let server = try AgentServer(
-                loop: loop, link: try MachineBoot.openChannel(), hello: hello, duties: duties)
-            duties.server = server
-            try duties.begin()
-            try server.begin()
-            try loop.run()
+            try serve(hello, besideInit: nil)
         } catch {
             agentLog("\(error)")
         }
@@ -35,5 +27,30 @@ package enum Agent {
         sync()
         _ = covey_end_machine(0)
         return 1
+    }
+
+    /// Serves again where an agent beside an image's own init was killed: nothing is known of what that one started.
+    static func takeOver(_ configuration: GuestConfiguration) {
+        let hello = GuestHello(
+            abilities: abilities, agentVersion: CoveyVersion.current, bootID: MachineBoot.bootID,
+            kernelRelease: MachineBoot.kernelRelease, configured: true)
+        do throws(SystemError) {
+            try serve(hello, besideInit: configuration)
+        } catch {
+            agentLog("\(error)")
+        }
+    }
+
+    private static let abilities: GuestAbilities = [.exec, .terminal, .clock, .shutdown, .imageInit]
+
+    private static func serve(_ hello: GuestHello, besideInit: GuestConfiguration?) throws(SystemError) {
+        let loop = try EventLoop()
+        let duties = MachineInit(loop: loop, isBesideInit: besideInit != nil)
+        let server = try AgentServer(
+            loop: loop, link: try MachineBoot.openChannel(), hello: hello, duties: duties, configured: besideInit)
+        duties.server = server
+        try duties.begin()
+        try server.begin()
+        try loop.run()
     }
 }

@@ -30,13 +30,16 @@ package final class AgentServer {
     private var programsEnded: (() -> Void)?
     private var inputCredits: [UInt32: UInt64] = [:]
 
-    /// Makes an agent on a stream. `hello` says what it is; whether it is configured is kept up here.
+    /// Makes an agent on a stream. `hello` says what it is; whether it is configured is kept up here. `configured` is
+    /// what an agent before this one, in the same boot, was told.
     package init(
-        loop: EventLoop, link: consuming FileDescriptor, hello: GuestHello, duties: any MachineDuties
+        loop: EventLoop, link: consuming FileDescriptor, hello: GuestHello, duties: any MachineDuties,
+        configured: GuestConfiguration? = nil
     ) throws(SystemError) {
         self.loop = loop
         self.hello = hello
         self.duties = duties
+        if let configured { defaults = ProgramDefaults(configured, resetsOOMScore: true) }
         self.link = try AgentLink(link, loop: loop)
     }
 
@@ -185,10 +188,7 @@ package final class AgentServer {
     private func configure(_ configuration: GuestConfiguration) throws(CoveyError) -> GuestConfigured {
         if let problem = hello.problem { throw problem }
         if hello.configured { return .already }
-        defaults.resetsOOMScore = try duties.configure(configuration)
-        defaults.environment = configuration.image.environment.merging(configuration.environment) { $1 }
-        defaults.folder = configuration.image.workingDirectory
-        defaults.user = configuration.image.user
+        defaults = ProgramDefaults(configuration, resetsOOMScore: try duties.configure(configuration))
         hello.configured = true
         loop.post { self.tell(.configured) }
         switch configuration.purpose {

@@ -12,6 +12,16 @@ struct ProgramDefaults {
     var resetsOOMScore = false
 }
 
+extension ProgramDefaults {
+    /// What the machine's configuration says.
+    init(_ configuration: GuestConfiguration, resetsOOMScore: Bool) {
+        environment = configuration.image.environment.merging(configuration.environment) { $1 }
+        folder = configuration.image.workingDirectory
+        user = configuration.image.user
+        self.resetsOOMScore = resetsOOMScore
+    }
+}
+
 /// A program that runs.
 struct LaunchedProgram {
     var pid: Int32

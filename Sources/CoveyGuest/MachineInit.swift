@@ -17,7 +17,10 @@ package final class MachineInit: MachineDuties {
     package weak var server: AgentServer?
 
     /// Makes the duties of the process that the loop runs in.
-    package init(loop: EventLoop) { self.loop = loop }
+    package init(loop: EventLoop, isBesideInit: Bool = false) {
+        self.loop = loop
+        if isBesideInit { role = .besideInit }
+    }
 
     /// Begins to reap and to hear signals.
     package func begin() throws(SystemError) {
@@ -27,6 +30,7 @@ package final class MachineInit: MachineDuties {
         ]
         signals = try check("signalfd") { covey_signal_descriptor(numbers, numbers.count) }
         try loop.add(signals, .readable) { [weak self] _ in self?.hearSignals() }
+        if role == .besideInit { watchShutdown() }
     }
 
     private func hearSignals() {
@@ -70,7 +74,7 @@ package final class MachineInit: MachineDuties {
             mountForPlain()
             return false
         case .imageInit(let path):
-            try handOver(to: path)
+            try handOver(to: path, configuration)
             return true
         }
     }
@@ -95,8 +99,9 @@ package final class MachineInit: MachineDuties {
 
     // MARK: an image's own init
 
-    /// Forks: PID 1 becomes the image's init, and the agent goes on in the child.
-    private func handOver(to path: String) throws(CoveyError) {
+    /// Forks twice: PID 1 becomes the image's init, its child keeps an agent alive, and the agent goes on in the
+    /// child's child.
+    private func handOver(to path: String, _ configuration: GuestConfiguration) throws(CoveyError) {
         guard getpid() == 1 else {
             throw CoveyError(
                 .conflict, "the image's init could not be executed on this boot before", remedy: "restart the machine")
@@ -116,13 +121,15 @@ package final class MachineInit: MachineDuties {
                 attempt { () throws(SystemError) in try writeAll(told.raw, [UInt8(clamping: failure.errno)]) }
                 covey_guest_reap_for_ever()
             }
-            role = .besideInit
             _ = setsid()
             covey_mark_for_final_kill()
             attempt { () throws(SystemError) in
                 let score = try openFile("/proc/self/oom_score_adj", .writeOnly)
                 try writeAll(score.raw, Array("-1000".utf8))
             }
+            let agent = try check("fork") { covey_fork() }
+            if agent > 0 { keepAgent(agent, configuration) }
+            role = .besideInit
             // A signalfd in an epoll reports to the process that added it.
             loop.remove(signals)
             close(signals)
@@ -131,10 +138,29 @@ package final class MachineInit: MachineDuties {
             if let failure = try readSome(result.raw), let number = failure.first {
                 throw SystemError("execve", path, errno: Int32(number))
             }
-            watchShutdown()
         } catch {
             role = .waiting
             throw error.coveyError
+        }
+    }
+
+    /// Sees to it that there is an agent: one that ends is followed by a new one, from the memory of this process.
+    private func keepAgent(_ first: Int32, _ configuration: GuestConfiguration) -> Never {
+        // Above all the channel, which only one process may have open.
+        _ = covey_close_inherited()
+        var agent = first
+        while true {
+            if agent > 0 {
+                _ = covey_await_child(agent)
+                agentLog("the agent has ended; another one takes over")
+            }
+            // An agent that cannot live is not to eat the machine.
+            usleep(200_000)
+            agent = covey_fork()
+            guard agent != 0 else {
+                Agent.takeOver(configuration)
+                exit(1)
+            }
         }
     }
 

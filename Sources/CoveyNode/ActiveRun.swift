@@ -16,6 +16,8 @@ struct ActiveRun {
     var session: (any GuestSession)?
     /// Records execs by id.
     var recorders: [String: Task<Void, Never>] = [:]
+    /// Gives an agent that has ended a while to come back.
+    var guestAlarm: Task<Void, Never>?
     /// Whether the CPUs are stopped.
     var paused = false
     /// Set while a stop is under way.
@@ -45,6 +47,9 @@ struct ActiveRun {
         var forced: Bool
     }
 
+    /// Whether guest, VMM or user said that it ends.
+    var isGoingDown: Bool { announced != nil || orderly || seen != nil || stopping != nil || programExit != nil }
+
     /// What became of the run, once its VMM is gone.
     func end(_ exit: ProcessExit?) -> RunEnd {
         if stopping != nil { return .stopped }
@@ -59,6 +64,7 @@ struct ActiveRun {
     func release() async {
         link.cancel()
         events.cancel()
+        guestAlarm?.cancel()
         for recorder in recorders.values { recorder.cancel() }
         await session?.close()
         await link.value
@@ -79,6 +85,8 @@ enum WorkerLetter: Hashable, Sendable {
     case connected(Int64)
     /// The guest agent of a run said something.
     case guest(Int64, GuestEvent)
+    /// The guest agent of a run has ended, and none has come back in time.
+    case guestLost(Int64)
     /// The program of an exec has ended, and its end is recorded.
     case recorded(Int64, String, Int32)
 }

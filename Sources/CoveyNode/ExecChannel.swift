@@ -95,6 +95,14 @@ package final class ExecChannel: Sendable {
         try await pool.run { journal.close() }
     }
 
+    /// Records that nobody can tell this program's end, unless it is known.
+    func lose(_ why: String, code: Int32) async throws {
+        let (offsets, known) = try await pool.run { [journal] in try journal.resume() }
+        guard known == nil else { return }
+        try await append(.error(Array("covey: \(why)\n".utf8)), offset: offsets.error)
+        try await finish(code)
+    }
+
     /// Whether somebody follows it.
     var isFollowed: Bool { state.withLock { !$0.followers.isEmpty } }
 

@@ -38,6 +38,21 @@ package final class ExecChannels: Sendable {
         open.withLock { open in open.filter { $0.key.machine == machine }.map(\.value) }.sorted { $0.id < $1.id }
     }
 
+    /// The execs of a machine, but for its own program, that began and whose end is not known.
+    func unfinished(_ machine: MachineID) async throws -> [String] {
+        let open = channels(machine)
+        let known = Set(open.map(\.id)).union([mainExecID, ExecChannels.previousRun])
+        let recorded = try await pool.run { [layout] in
+            let logs = layout.logs(machine)
+            guard fileExists(logs) else { return [String]() }
+            let execs = try listFolder(logs).filter { $0.hasPrefix("exec-") }.map { String($0.dropFirst(5)) }
+            return try execs.filter { exec in
+                try !known.contains(exec) && Journal(folder: layout.journal(machine, exec: exec)).ending() == nil
+            }
+        }
+        return recorded + open.filter { $0.id != mainExecID && $0.hasBegun && $0.exitCode == nil }.map(\.id)
+    }
+
     /// The recording of the machine's program in the run before this one.
     package static let previousRun = "\(mainExecID)-previous"
 

@@ -16,7 +16,9 @@ extension MachineWorker {
         case .guest(let generation, let event) where generation == run?.generation: try await said(event)
         case .recorded(let generation, let exec, let code) where generation == run?.generation:
             try await recorded(exec, code)
-        case .vmm, .connected, .guest, .recorded: break
+        case .guestLost(let generation) where generation == run?.generation:
+            if run?.session == nil { try await finishLost(try await channels.unfinished(id)) }
+        case .vmm, .connected, .guest, .recorded, .guestLost: break
         }
     }
 
@@ -26,13 +28,43 @@ extension MachineWorker {
         case .paused: run?.paused = true
         case .guestPoweredOff: run?.seen = .poweredOff
         case .guestReset: run?.seen = .crashed
+        case .guestChannel(let open): if !open { try await guestLeft() }
         case .exited(let exit): try await ended(exit)
+        }
+    }
+
+    /// No program in the guest has the channel open any more: its agent was killed, unless the machine goes down.
+    private func guestLeft() async throws {
+        guard let active = run, active.ready, !active.isGoingDown else { return }
+        // What this session was told last will never be continued; the link waits for the next agent.
+        await active.session?.close()
+        run?.session = nil
+        readiness.notify()
+        try await unreachable(
+            CoveyError(
+                .unavailable, "the guest agent has ended",
+                remedy: "the machine goes on; restart it where no agent comes back"))
+        // A machine that ends says so itself within moments, and then its programs ended with it.
+        run?.guestAlarm?.cancel()
+        run?.guestAlarm = Task { [mailbox, host] in
+            do { try await host.clock.sleep(.seconds(5)) } catch { return }
+            mailbox.post(.guestLost(active.generation))
+        }
+    }
+
+    /// An agent has ended and with it what it knew of programs: says so to those who follow them.
+    private func finishLost(_ lost: [String], but known: Set<String> = []) async throws {
+        for exec in lost where !known.contains(exec) {
+            try await channels.channel(id, exec).lose(
+                "the guest agent has ended, and with it the way to this program", code: 125)
         }
     }
 
     /// The guest agent was reached: it is told what the machine is for, and its execs are recorded again.
     private func connected() async throws {
         guard let session = link?.session, let active = run else { return }
+        let recorded = session.hello.configured ? try await channels.unfinished(id) : []
+        run?.guestAlarm?.cancel()
         run?.session = session
         let hello = session.hello
         if active.answeredAt == nil {
@@ -62,8 +94,13 @@ extension MachineWorker {
             }
             if case .program = purpose { record(mainExecID, session, generation: active.generation) }
             if hello.configured {
-                for exec in try await session.execs() where exec.id != mainExecID {
+                let execs = try await session.execs()
+                for exec in execs where exec.id != mainExecID {
                     record(exec.id, session, generation: active.generation)
+                }
+                try await finishLost(recorded, but: Set(execs.map(\.id)))
+                if machine.status.conditions.contains(where: { $0.type == "GuestReachable" }) {
+                    try await host.repositories.machines.updateStatus(id) { $0.conditions.clear("GuestReachable") }
                 }
             }
         } catch {
@@ -82,7 +119,7 @@ extension MachineWorker {
         case .ended(let error):
             run?.session = nil
             readiness.notify()
-            if let error { try await unreachable(error) }
+            if let error, run?.isGoingDown == false { try await unreachable(error) }
         }
     }
 

@@ -131,11 +131,14 @@ struct QEMUCommandLine: Sendable {
         ]
     }
 
+    /// The channel's port, in QEMU's events.
+    static let guestPort = "guest-port"
+
     private var guestChannel: [String] {
         [
             "-device", "virtio-serial-device,id=serial0,max_ports=2",
             "-chardev", "socket,id=guest,fd=\(numbers.guest),server=on,wait=off",
-            "-device", "virtserialport,bus=serial0.0,chardev=guest,name=covey.0",
+            "-device", "virtserialport,id=\(QEMUCommandLine.guestPort),bus=serial0.0,chardev=guest,name=covey.0",
         ]
     }
 

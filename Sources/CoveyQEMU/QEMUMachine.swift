@@ -53,11 +53,14 @@ package final class QEMUMachine: PausableVMM {
 }
 
 extension VMMEvent {
-    /// What a QEMU's event means; nil for those that are of no interest. Source: QEMU, qapi/run-state.json.
+    /// What a QEMU's event means; nil for those that are of no interest. Source: QEMU, qapi/run-state.json, qapi/char.json.
     init?(_ event: QMPEvent) {
         switch event.name {
         case "RESUME": self = .resumed
         case "STOP": self = .paused
+        case "VSERPORT_CHANGE":
+            guard event.data["id"]?.text == QEMUCommandLine.guestPort else { return nil }
+            self = .guestChannel(open: event.data["open"] == .bool(true))
         case "SHUTDOWN":
             switch event.data["reason"]?.text {
             case "guest-shutdown": self = .guestPoweredOff

@@ -71,6 +71,8 @@ package enum VMMEvent: Hashable, Sendable {
     case guestPoweredOff
     /// The guest reset itself: a reboot or a panic, which only the guest agent can tell apart.
     case guestReset
+    /// A program in the guest opened the channel, or closed it: its agent has come, or is gone.
+    case guestChannel(open: Bool)
     /// The process is gone; the status is nil where nobody knows it.
     case exited(ProcessExit?)
 }

@@ -131,7 +131,7 @@ private let goldenLine = """
     -chardev
     socket,id=guest,fd=15,server=on,wait=off
     -device
-    virtserialport,bus=serial0.0,chardev=guest,name=covey.0
+    virtserialport,id=guest-port,bus=serial0.0,chardev=guest,name=covey.0
     -object
     rng-builtin,id=rng0
     -device

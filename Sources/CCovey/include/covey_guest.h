@@ -74,6 +74,12 @@ void covey_raise_descriptor_limit(void);
 // fork(2), for a process with one thread.
 pid_t covey_fork(void);
 
+// Closes every descriptor but 0, 1 and 2.
+int covey_close_inherited(void);
+
+// Waits until a child has ended, and reaps it. 0, or -1 and errno.
+int covey_await_child(pid_t pid);
+
 // Makes the first argument begin with '@', so that systemd's last kill spares this process.
 // Source: systemd, "Root Storage Daemons".
 void covey_mark_for_final_kill(void);
