@@ -1,12 +1,11 @@
 package import ArgumentParser
 internal import CoveyModel
 internal import CoveySystem
-internal import Synchronization
 
 /// The command line: parses, runs one verb and answers the exit code.
 package enum CommandLineProgram {
     /// Verbs that another target adds, such as `daemon`.
-    static let extra = Mutex<[any ParsableCommand.Type]>([])
+    @TaskLocal static var extra: [any ParsableCommand.Type] = []
 
     /// Runs the verb that the arguments name.
     ///
@@ -15,7 +14,10 @@ package enum CommandLineProgram {
     ///   - extra: Verbs beside those of this target.
     /// - Returns: The exit code of the command line's table.
     package static func run(arguments: [String], extra: [any ParsableCommand.Type] = []) async -> Int32 {
-        CommandLineProgram.extra.withLock { $0 = extra }
+        await $extra.withValue(extra) { await run(arguments) }
+    }
+
+    private static func run(_ arguments: [String]) async -> Int32 {
         do {
             var command = try RootCommand.parseAsRoot(arguments)
             if let verb = command as? any Verb { return await verb.execute() }
@@ -63,6 +65,6 @@ struct RootCommand: AsyncParsableCommand {
                 RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self,
                 VMCommand.self, ImageCommand.self, KernelCommand.self, OperationCommand.self, VersionCommand.self,
                 ConfigCommand.self, DoctorCommand.self, CompletionCommand.self,
-            ] + CommandLineProgram.extra.withLock { $0 })
+            ] + CommandLineProgram.extra)
     }
 }

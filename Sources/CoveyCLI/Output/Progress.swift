@@ -41,6 +41,16 @@ final class Progress: Sendable {
         }
     }
 
+    /// The operation has succeeded: so has every stage that was shown as running.
+    func succeeded(_ operation: Operation) {
+        guard !live, !quiet else { return }
+        let said = state.withLock { $0.said }
+        for text in said.sorted() where text.hasSuffix(" running") {
+            let done = "\(text.dropLast(" running".count)) done"
+            if !said.contains(done) { write(done + "\n") }
+        }
+    }
+
     /// Takes the live line away.
     func clear() {
         let shown = state.withLock { state in

@@ -41,7 +41,9 @@ extension CoveyClient {
             }
             defer { group.cancelAll() }
             while let end = try await group.next() {
-                if let end { return end }
+                guard let end else { continue }
+                progress.succeeded(end)
+                return end
             }
             return nil
         }

@@ -36,7 +36,12 @@ struct DoctorCommand: Verb {
             Column("ID") { $0.id }, Column("KIND") { $0.kind }, Column("NAME") { $0.name },
             Column("REASON") { $0.reason },
         ]
-        try global.printed.list(try await client.leaks(), columns) { $0.id }
+        let leaks = try await client.leaks()
+        if leaks.isEmpty && global.printed.format == .table {
+            Standard.output("nothing was left behind\n")
+        } else {
+            try global.printed.list(leaks, columns) { $0.id }
+        }
         return 0
     }
 

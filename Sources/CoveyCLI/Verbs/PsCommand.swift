@@ -40,7 +40,9 @@ enum MachineColumns {
             Column("NAME") { $0.metadata.name },
             Column("IMAGE") { $0.spec.image },
             Column("STATE") { machine in
-                let code = machine.status.exitCode.map { " (\($0))" } ?? ""
+                // A user's stop is no end of the program's own.
+                let ended = machine.status.lastEnd == .stopped ? nil : machine.status.exitCode
+                let code = ended.map { " (\($0))" } ?? ""
                 return machine.status.phase.rawValue + (machine.status.phase == .stopped ? code : "")
             },
             Column("CPUS") { String($0.spec.cpus) },
