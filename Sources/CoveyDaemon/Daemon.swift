@@ -69,7 +69,14 @@ package struct Daemon: Sendable {
         let agent = NodeAgent(machineHost)
         let server = try APIServer(
             settings: serverSettings(identity, host), repositories: repositories,
-            gateway: LocalGateway(agent: agent, reactor: reactor), ids: ids, logger: logger)
+            gateway: LocalGateway(agent: agent, reactor: reactor), ids: ids,
+            storeCondition: {
+                store.trouble.map { trouble in
+                    Condition(
+                        type: "StoreWritable", state: .no, reason: trouble.error.code.rawValue,
+                        message: trouble.error.description, since: now().advanced(by: .zero - trouble.lasting))
+                }
+            }, logger: logger)
         try await register(identity, host, repositories, driver, guardClient, now)
 
         let services = ServiceGroup(

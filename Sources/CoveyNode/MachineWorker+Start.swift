@@ -64,10 +64,14 @@ extension MachineWorker {
         } catch let fault as FaultInjected {
             throw fault
         } catch {
-            for failure in await undo.run() { logger.error("undo failed", metadata: ["error": "\(failure)"]) }
-            try await startFailed(machine, CoveyError.wrapping(error))
+            let left = await undo.run()
+            for failure in left { logger.error("undo failed", metadata: ["error": "\(failure)"]) }
+            let problem = CoveyError.wrapping(error)
+            if retries(problem, unsettled: !left.isEmpty) { return false }
+            try await startFailed(machine, problem)
             return true
         }
+        startTries = 0
         try await host.repositories.machines.updateStatus(id) { [now = host.clock.now()] status in
             try status.move(to: .running)
             status.startedAt = now
@@ -79,6 +83,25 @@ extension MachineWorker {
         wake(after: host.settings.readyLimit)
         return true
     }
+
+    /// Whether a start that failed is tried again: what failed may have been the guard or the store going away for a
+    /// moment, which is no fault of the machine's.
+    private func retries(_ problem: CoveyError, unsettled: Bool) -> Bool {
+        let isUnknown = problem.code == .outcomeUnknown || unsettled
+        guard problem.code == .unavailable || isUnknown, startTries < MachineWorker.mostStartTries else {
+            startTries = 0
+            return false
+        }
+        startTries += 1
+        // What may be there still is found in the way that a new daemon would find it.
+        if isUnknown { recovered = false }
+        logger.warning("start put off", metadata: ["error": "\(problem)", "try": "\(startTries)"])
+        wake(after: .milliseconds(100 << (startTries * 2 - 2)))
+        return true
+    }
+
+    /// So often a start is tried again, over nine seconds.
+    private static let mostStartTries = 4
 
     /// Drops what was attached without ending it, for an undo.
     func detachRun() async {

@@ -23,7 +23,10 @@ actor MachineWorker {
     var unresponsive: String?
     var operations: [OperationID: Operation] = [:]
     private var alarm: Task<Void, Never>?
-    private var recovered = false
+    /// Whether what an earlier daemon, or a start that could not be undone, left was looked at.
+    var recovered = false
+    /// How often the start that is wanted was put off.
+    var startTries = 0
     private(set) var gone = false
 
     init(_ id: MachineID, host: MachineHost, channels: ExecChannels) {

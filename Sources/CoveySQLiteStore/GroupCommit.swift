@@ -22,18 +22,21 @@ final class GroupCommit: Sendable {
         var waiting: [Job] = []
         var scheduled = false
         var closed = false
+        var trouble: WriteTrouble?
     }
 
     private static let groupLimit = 256
 
     private let pool: DatabasePool
     private let path: String
+    private let clock: StoreClock
     private let publish: Publish
     private let state = Mutex(State())
 
-    init(_ pool: DatabasePool, path: String, publish: @escaping Publish) {
+    init(_ pool: DatabasePool, path: String, clock: StoreClock, publish: @escaping Publish) {
         self.pool = pool
         self.path = path
+        self.clock = clock
         self.publish = publish
     }
 
@@ -70,6 +73,16 @@ final class GroupCommit: Sendable {
 
     /// Whether it takes no more work.
     var isClosed: Bool { state.withLock { $0.closed } }
+
+    /// What keeps commits from being stored, and since when on the clock; nil after one that was.
+    var trouble: WriteTrouble? { state.withLock { $0.trouble } }
+
+    private func note(_ error: CoveyError?) {
+        let now = clock.elapsed()
+        state.withLock { state in
+            state.trouble = error.map { WriteTrouble(error: $0, since: state.trouble?.since ?? now) }
+        }
+    }
 
     static var closed: CoveyError { CoveyError(.unavailable, "the store was closed") }
 
@@ -114,6 +127,7 @@ final class GroupCommit: Sendable {
             try context.finish()
             committing = true
             try db.commit()
+            note(nil)
             publish(context)
             for tell in done { tell(nil) }
         } catch {
@@ -125,8 +139,17 @@ final class GroupCommit: Sendable {
                     // SQLite has rolled back by itself; the next commit begins anew either way.
                 }
             }
+            note(failure)
             for tell in done { tell(failure) }
             for job in jobs[next...] { job.fail(failure) }
         }
     }
+}
+
+/// What keeps a store from writing.
+struct WriteTrouble: Sendable {
+    /// What the last write met.
+    var error: CoveyError
+    /// When the first of the writes that failed in a row did, on the store's clock.
+    var since: Duration
 }

@@ -51,7 +51,7 @@ package final class SQLiteStore: Store {
         self.lock = lock
         self.pool = pool
         self.recent = recent
-        commits = GroupCommit(pool, path: path) { recent.publish($0) }
+        commits = GroupCommit(pool, path: path, clock: clock) { recent.publish($0) }
         leases.withLock { leases in
             for lease in granted { leases.add(lease, now: clock.elapsed()) }
         }
@@ -67,6 +67,11 @@ package final class SQLiteStore: Store {
             try pool.close()
         }
         lock.release()
+    }
+
+    /// What keeps it from writing, and for how long; nil after a write that was stored.
+    package var trouble: (error: CoveyError, lasting: Duration)? {
+        commits.trouble.map { ($0.error, clock.elapsed() - $0.since) }
     }
 
     package func currentRevision() async throws -> Revision { try await read { try $0.revisions().newest } }

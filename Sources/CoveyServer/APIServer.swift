@@ -26,11 +26,14 @@ package final class APIServer: Sendable {
     ///   - repositories: What is wanted and what was seen.
     ///   - gateway: The hosts.
     ///   - ids: Makes request ids for callers that give none.
+    ///   - storeCondition: What is wrong with the store this moment; nil where nothing is.
     package init(
         settings: ServerSettings, repositories: Repositories, gateway: any NodeGateway, ids: IdentifierSource,
+        storeCondition: @escaping @Sendable () -> Condition? = { nil },
         authorizer: any Authorizer = SocketAuthorizer(), logger: Logger
     ) throws {
-        context = ServiceContext(repositories: repositories, gateway: gateway, settings: settings, ids: ids)
+        context = ServiceContext(
+            repositories: repositories, gateway: gateway, settings: settings, ids: ids, storeCondition: storeCondition)
         self.authorizer = authorizer
         self.logger = logger
         descriptors = try APIDescriptors()

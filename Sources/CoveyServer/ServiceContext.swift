@@ -12,15 +12,19 @@ package struct ServiceContext: Sendable {
     package let settings: ServerSettings
     /// Makes ids.
     package let ids: IdentifierSource
+    /// What is wrong with the store this moment, which it cannot keep itself.
+    package let storeCondition: @Sendable () -> Condition?
 
     /// Puts the parts together.
     package init(
-        repositories: Repositories, gateway: any NodeGateway, settings: ServerSettings, ids: IdentifierSource
+        repositories: Repositories, gateway: any NodeGateway, settings: ServerSettings, ids: IdentifierSource,
+        storeCondition: @escaping @Sendable () -> Condition?
     ) {
         self.repositories = repositories
         self.gateway = gateway
         self.settings = settings
         self.ids = ids
+        self.storeCondition = storeCondition
     }
 
     /// What a machine may be.

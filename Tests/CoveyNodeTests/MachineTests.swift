@@ -237,6 +237,21 @@ import Testing
         }
     }
 
+    @Test(
+        "a guard that is away for a moment does not fail a creation",
+        arguments: [ErrorCode.unavailable, .outcomeUnknown])
+    func putOff(_ code: ErrorCode) async throws {
+        try await Rig.with { rig in
+            try rig.start()
+            rig.host.fail("launch", times: 2, with: CoveyError(code, "no guard answers"))
+            let (machine, created) = try await rig.create("patient")
+            #expect(try await rig.wait(created).status.state == .succeeded)
+            let seen = try await rig.repositories.machines.get(machine.metadata.id)
+            #expect(seen.status.phase == .running)
+            #expect(rig.host.processes.values.count { $0.exit == nil } == 1)
+        }
+    }
+
     @Test("a cancelled create leaves nothing")
     func cancelCreate() async throws {
         try await Rig.with { rig in

@@ -155,11 +155,13 @@ struct SQLiteFileTests {
             }
             #expect(failure?.code == .exhausted)
             #expect(failure?.remedy != nil)
+            #expect(store.trouble?.error.code == .exhausted)
             let now = try await store.currentRevision()
             #expect(try await store.list("t/").entries.count == 10)
             #expect(now.number == Int64(written + 1))
             try await store.compact(now)
             #expect(try await store.put("t/again", value) == now.next)
+            #expect(store.trouble == nil)
             try await store.close()
         }
     }

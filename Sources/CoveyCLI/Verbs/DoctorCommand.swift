@@ -62,8 +62,8 @@ struct DoctorCommand: Verb {
             text += facts.reason.map { ": \($0)" } ?? ""
             text += "\n"
         }
-        for condition in status.conditions where condition.state != .no {
-            text += "\(condition.type): \(condition.message)\n"
+        for condition in status.conditions where condition.state != .yes {
+            text += "not \(condition.type): \(condition.message)\n"
         }
         Standard.output(text)
         return 0

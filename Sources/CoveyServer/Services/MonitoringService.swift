@@ -19,7 +19,9 @@ package struct MonitoringService: Covey_V1_Monitoring.SimpleServiceProtocol {
     package func nodeFacts(
         request: Covey_V1_NodeFactsRequest, context call: ServerContext
     ) async throws -> Covey_V1_Node {
-        Covey_V1_Node(try await context.repositories.nodes.get(context.settings.node))
+        var node = try await context.repositories.nodes.get(context.settings.node)
+        if let condition = context.storeCondition() { node.status.conditions.set(condition) }
+        return Covey_V1_Node(node)
     }
 
     package func leaks(

@@ -34,6 +34,7 @@ package final class SimulatedHost: Sendable {
         var pid: Int32 = 1000
         var ledger: [Event] = []
         var failures: [String: CoveyError] = [:]
+        var times: [String: Int] = [:]
         var observers: [UInt64: Observer] = [:]
         var nextObserver: UInt64 = 0
     }
@@ -61,7 +62,25 @@ package final class SimulatedHost: Sendable {
     /// Lets a call fail from now on: `launch`, `disk`, `image`, `kernel`; nil lets it succeed again.
     package func fail(_ call: String, with error: CoveyError?) { state.withLock { $0.failures[call] = error } }
 
-    func check(_ call: String) throws { if let error = state.withLock({ $0.failures[call] }) { throw error } }
+    /// Lets a call fail so many times.
+    package func fail(_ call: String, times: Int, with error: CoveyError) {
+        state.withLock { state in
+            state.failures[call] = error
+            state.times[call] = times
+        }
+    }
+
+    func check(_ call: String) throws {
+        let failure = state.withLock { state -> CoveyError? in
+            guard let error = state.failures[call] else { return nil }
+            if let left = state.times[call] {
+                state.times[call] = left > 1 ? left - 1 : nil
+                if left <= 1 { state.failures[call] = nil }
+            }
+            return error
+        }
+        if let failure { throw failure }
+    }
 
     /// Ends a process, as a signal from outside would.
     package func terminate(_ name: String, _ exit: ProcessExit = .signalled(9)) {
