@@ -131,7 +131,9 @@ let beside: [Target] = [
     tests("CoveyModelTests", ["CoveyModel"]),
     tests("CoveySystemTests", ["CoveySystem", "CoveyModel"]),
     tests("CoveyStoreTests", ["CoveyStore", "CoveyTesting", "CoveyModel"]),
-    tests("CoveySQLiteStoreTests", ["CoveySQLiteStore", "CoveyStore", "CoveyTesting", "CoveyModel", grdb]),
+    tests(
+        "CoveySQLiteStoreTests",
+        ["CoveySQLiteStore", "CoveyStore", "CoveyTesting", "CoveyModel", grdb, subprocess]),
     tests(
         "CoveyGuestTests",
         ["CoveyGuest", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyModel", "CoveySystem", "CoveyTesting"]),

@@ -86,6 +86,34 @@ struct HostConditionTests {
         }
     }
 
+    @Test("a record that nobody can read is left as it is and reported; its machine runs on, and is ours again after")
+    func corruptRecord() async throws {
+        try await TestHost.with { host in
+            try await host.importKernel()
+            for name in ["hurt", "well"] { try await host.succeed("vm", "create", "--name", name, "busybox") }
+            let before = try await host.inspect("hurt")
+            let boot = try await host.bootID("hurt")
+            try await host.killDaemon()
+            let whole = try await host.exchangeRecord("vm/default/\(before.id)/status", with: "6e6f74206f757273")
+            try await host.start()
+            #expect(try await host.run("exec", "well", "--", "true").code == 0)
+            let inspected = try await host.run("vm", "inspect", "hurt")
+            #expect(inspected.code == 1 && inspected.isClearError, "\(inspected)")
+            try await eventually("the doctor says what cannot be read") {
+                let doctor = try await host.succeed("doctor").text
+                return doctor.contains("not RecordsReadable: 1 cannot be read") && doctor.contains("\(before.id)")
+            }
+            #expect(try host.machineProcesses(before.id) == [before.status.pid])
+            try await host.killDaemon()
+            let kept = try await host.exchangeRecord("vm/default/\(before.id)/status", with: whole)
+            #expect(kept == "6e6f74206f757273")
+            try await host.start()
+            #expect(try await host.ready("hurt").status.pid == before.status.pid)
+            #expect(try await host.bootID("hurt") == boot)
+            #expect(!(try await host.succeed("doctor").text.contains("RecordsReadable")))
+        }
+    }
+
     @Test("a second daemon of a root is refused, and the first one goes on")
     func secondDaemon() async throws {
         try await TestHost.with { host in
@@ -93,5 +121,27 @@ struct HostConditionTests {
             #expect(outcome.code == 4 && outcome.isClearError, "\(outcome)")
             try await host.succeed("ps")
         }
+    }
+}
+
+extension TestHost {
+    /// Gives a key of the store, while no daemon runs, another value; hexadecimal. Returns the one before.
+    fileprivate func exchangeRecord(_ key: String, with value: String) async throws -> String {
+        let script = """
+            import sqlite3, sys
+            path, key, value = sys.argv[1:]
+            store = sqlite3.connect(path)
+            found = store.execute("SELECT id, value FROM version WHERE key = ? AND ended IS NULL", (key.encode(),))
+            (row, old), = found.fetchall()
+            store.execute("UPDATE version SET value = ? WHERE id = ?", (bytes.fromhex(value), row))
+            store.commit()
+            store.close()
+            print(old.hex())
+            """
+        let outcome = try await runProgram("python3", ["-c", script, "\(root)/state/store.sqlite", key, value])
+        guard outcome.code == 0, let old = outcome.lines.first else {
+            throw CoveyError(.failure, "the record \(key) was not exchanged: \(outcome)")
+        }
+        return old
     }
 }

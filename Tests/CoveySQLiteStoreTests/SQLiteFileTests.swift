@@ -166,6 +166,27 @@ struct SQLiteFileTests {
         }
     }
 
+    @Test("a disk that turns read-only fails writes with a clear trouble, and what was stored is still read")
+    func readOnlyDisk() async throws {
+        try await withFolder { folder in
+            try await withLoopDisk(folder) { disk in
+                let store = try await SQLiteStore.open("\(disk.mountPoint)/store.db")
+                try await store.put("t/before", "kept")
+                #expect(store.trouble == nil)
+                try await disk.turnReadOnly()
+                for _ in 0..<2 {
+                    let failure = await #expect(throws: CoveyError.self) { try await store.put("t/after", "lost") }
+                    #expect([.unavailable, .outcomeUnknown].contains(failure?.code), "\(String(describing: failure))")
+                    #expect(failure?.remedy != nil)
+                }
+                #expect(store.trouble?.error.remedy != nil)
+                #expect(try await store.list("t/").entries.map(\.value) == [Array("kept".utf8)])
+                // Closing writes the log back, which this disk does not take either.
+                do { try await store.close() } catch is CoveyError {}
+            }
+        }
+    }
+
     @Test("one writer that fails does not take the others of its commit with it")
     func isolation() async throws {
         try await withFolder { folder in

@@ -51,7 +51,9 @@ struct RecordFormat<Body: Codable & Sendable>: Sendable {
             }
             return try RecordCoding.decode(Envelope.self, bytes).data
         } catch let error as DecodingError {
-            throw CoveyError(.corrupt, "the record cannot be read: \(error.reason)")
+            throw CoveyError(
+                .corrupt, "the record cannot be read: \(error.reason)",
+                remedy: "it is left as it is, and so is what it speaks of; restore the store from a backup")
         }
     }
 }
