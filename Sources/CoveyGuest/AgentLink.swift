@@ -14,6 +14,8 @@ final class AgentLink {
 
     /// Bytes that wait to be written.
     private(set) var queued = 0
+    /// Bytes that the host's side has taken since the queue was last dropped.
+    private(set) var taken = 0
     /// What came.
     var onBytes: ([UInt8]) -> Void = { _ in }
     /// The host is gone; it may come again.
@@ -49,6 +51,7 @@ final class AgentLink {
         queue = []
         sent = 0
         queued = 0
+        taken = 0
     }
 
     private func read() {
@@ -71,6 +74,7 @@ final class AgentLink {
                 let put = try writeSome(descriptor.raw, first[sent...])
                 if put == 0 { break }
                 sent += put
+                taken += put
                 queued -= put
                 if sent == first.count {
                     queue.removeFirst()
@@ -83,7 +87,10 @@ final class AgentLink {
         if queued < before { onDrained() }
     }
 
+    /// The driver hears of a host's coming and going later than of its bytes: where the answer to a new session could
+    /// not be written yet, this end is still the one before, and the answer goes out when the driver knows the host.
     private func gone() {
+        guard queue.isEmpty || taken > 0 else { return }
         dropQueue()
         onGone()
     }

@@ -96,6 +96,9 @@ package final class AgentServer {
         sessionGone()
     }
 
+    /// Whether a host has a session and takes what is said in it.
+    private var isHeard: Bool { session.isOpen && link.taken > 0 }
+
     private func sessionGone() {
         session.reset()
         detachAll()
@@ -293,7 +296,7 @@ package final class AgentServer {
     private func powerOffWhenIgnored(patience: Int) {
         loop.after(.seconds(3)) {
             guard self.goingDown == nil else { return }
-            let patience = self.session.isOpen ? patience - 1 : 2
+            let patience = self.isHeard ? patience - 1 : 2
             if patience == 0 { self.mainTaken?() } else { self.powerOffWhenIgnored(patience: patience) }
         }
     }
@@ -330,7 +333,7 @@ package final class AgentServer {
             return
         }
         programsEnded = once(after: grace) {
-            self.awaitMainTaken(self.session.isOpen ? .seconds(2) : .zero) { self.finish(how) }
+            self.awaitMainTaken(self.isHeard ? .seconds(2) : .zero) { self.finish(how) }
         }
         if !programsRun { programsEnded?() }
     }

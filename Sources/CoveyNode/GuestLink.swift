@@ -24,7 +24,7 @@ final class GuestLink: Sendable {
         var failures = 0
         while !Task.isCancelled {
             do {
-                let session = try await connector.connect(to: socket, deadline: .seconds(600))
+                let session = try await connector.connect(to: socket, deadline: .seconds(30))
                 failures = 0
                 latest.withLock { $0 = session }
                 mailbox.post(.connected(generation))
