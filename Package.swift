@@ -102,7 +102,7 @@ let surfaces: [Target] = [
         "CoveyServer",
         [
             "CoveyAPI", "CoveyStore", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf, nioCore,
-            nioPosix, nioHTTP2, nioHPACK, logging,
+            nioPosix, nioHTTP2, nioHPACK, logging, crypto,
         ]),
 ]
 

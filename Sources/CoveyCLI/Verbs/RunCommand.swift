@@ -46,6 +46,7 @@ struct RunCommand: Verb {
             ? nil : Program(arguments: arguments, terminal: tty, standardInput: interactive)
         let request = machine.request(image: image, program: program, removeWhenStopped: rm)
         return try await global.connect { client in
+            try await MissingImage(name: image, quiet: global.quiet).fetch(client)
             let made = try await client.createMachine(request)
             if detach || machine.noStart { return try await finishDetached(client, made) }
             return try await follow(client, made.subject, made.operation)

@@ -66,30 +66,3 @@ func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
     let digits = Array("0123456789abcdef".utf8)
     return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }
-
-/// Tells work on a thread of its own that its caller has given up.
-final class Cancellation: Sendable {
-    private let flag = Atomic(false)
-
-    func cancel() { flag.store(true, ordering: .relaxed) }
-
-    /// Throws `CancellationError` once the caller has given up.
-    func check() throws {
-        if flag.load(ordering: .relaxed) { throw CancellationError() }
-    }
-}
-
-extension BlockingPool {
-    /// Runs work that looks at its ``Cancellation`` now and then, and waits for its end in any case.
-    func run<T: Sendable>(_ body: @escaping @Sendable (Cancellation) throws -> T) async throws -> T {
-        let cancellation = Cancellation()
-        return try await withTaskCancellationHandler {
-            try await run { @Sendable () throws -> T in
-                try cancellation.check()
-                return try body(cancellation)
-            }
-        } onCancel: {
-            cancellation.cancel()
-        }
-    }
-}
