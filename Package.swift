@@ -125,6 +125,7 @@ let executables: [Target] = [
         name: "covey",
         dependencies: [
             "CBuild", "CoveyCLI", "CoveyClient", "CoveyConfiguration", "CoveyDaemon", "CoveyModel", "CoveyNode",
+            "CoveyRegistry",
             argumentParser, logging,
         ],
         swiftSettings: common),

@@ -13,7 +13,7 @@ import Testing
         ["logs", "web"], ["vm", "create", "busybox"], ["vm", "start", "web"], ["vm", "stop", "web"],
         ["vm", "kill", "web"], ["vm", "restart", "web"], ["vm", "rm", "web"], ["vm", "ls"], ["vm", "inspect", "web"],
         ["vm", "wait", "web", "--for", "ready"], ["vm", "timeline", "web"], ["image", "ls"],
-        ["image", "build", "debian"], ["image", "pull", "alpine"],
+        ["image", "build", "debian"], ["image", "pull", "alpine"], ["image", "history", "alpine"],
         ["registry", "login", "localhost:5000"], ["registry", "logout", "localhost:5000"], ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
         ["kernel", "import", "debian"], ["kernel", "inspect", "debian"], ["kernel", "rm", "debian"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],

@@ -47,24 +47,25 @@ struct MissingImage: Sendable {
     let name: String
     let quiet: Bool
 
-    /// Errors: those of the pull. A name that is no reference, or of an image that is built here, is left to the daemon.
-    func fetch(_ client: CoveyClient) async throws {
+    /// The image; nil for one that is built here and not there yet, and for a name that is no reference: the daemon
+    /// says what to do. Errors: those of the pull.
+    func fetch(_ client: CoveyClient) async throws -> Image? {
+        if let image = try await present(client, name) { return image }
         let isBuilt =
             name == "busybox" || name == MissingImage.builtHere || name.hasPrefix(MissingImage.builtHere + ":")
-        guard !isBuilt, let reference = try? ImageReference(name) else { return }
-        if try await isThere(client, name) { return }
-        if reference.familiar != name, try await isThere(client, reference.familiar) { return }
+        guard !isBuilt, let reference = try? ImageReference(name) else { return nil }
+        if reference.familiar != name, let image = try await present(client, reference.familiar) { return image }
         let credentials = try await RegistryLogins().credentials(for: reference)
         let asked = try await client.pullImage(name, credentials: credentials)
         try await client.finishShowing(asked.operation, quiet: quiet)
+        return try await client.image(asked.image.metadata.id.description)
     }
 
-    private func isThere(_ client: CoveyClient, _ name: String) async throws -> Bool {
+    private func present(_ client: CoveyClient, _ name: String) async throws -> Image? {
         do {
-            _ = try await client.image(name)
-            return true
+            return try await client.image(name)
         } catch let error as CoveyError where error.code == .notFound {
-            return false
+            return nil
         }
     }
 }

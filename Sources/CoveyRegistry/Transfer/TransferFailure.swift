@@ -15,6 +15,8 @@ struct TransferFailure: Error, CustomStringConvertible {
     var pause: Duration?
     /// What to do about it.
     var remedy: String?
+    /// What lay below it, for people.
+    var cause: String?
     /// Bytes that had come before.
     var received: Int64 = 0
 
@@ -24,9 +26,10 @@ struct TransferFailure: Error, CustomStringConvertible {
         if let http = error as? HTTPClientError, http == .cancelled { return CancellationError() }
         if error is NIOSSLError || error is NIOSSLExtraError {
             return TransferFailure(
-                description: "TLS with \(url.host() ?? "the server") failed: \(error)", isTransient: false,
+                description: "TLS with \(url.host() ?? "the server") failed", isTransient: false,
                 remedy: "where a private authority signed its certificate, give that one (registry.ca, or "
-                    + "/etc/containers/certs.d/HOST/ca.crt); where it serves plain http, say so: --plain-http")
+                    + "/etc/containers/certs.d/HOST/ca.crt); where it serves plain http, say so: --plain-http",
+                cause: tlsText(error))
         }
         return TransferFailure(
             description: "\(url.text): \(text(error))", isTransient: true,
@@ -35,7 +38,16 @@ struct TransferFailure: Error, CustomStringConvertible {
 
     /// As the error that crosses borders.
     var coveyError: CoveyError {
-        CoveyError(.unavailable, description, remedy: remedy, retryable: isTransient)
+        var error = CoveyError(.unavailable, description, remedy: remedy, retryable: isTransient)
+        if let cause { error.causes.append(cause) }
+        return error
+    }
+
+    /// BoringSSL's words without where in its source they stand.
+    private static func tlsText(_ error: any Error) -> String {
+        let words = "\(error)".split(separator: ":").map { $0.prefix { $0 != " " } }
+        let name = words.first { $0.contains("_") && $0.allSatisfy { $0.isUppercase || $0 == "_" } }
+        return name.map { String($0.lowercased().map { $0 == "_" ? " " : $0 }) } ?? "\(error)"
     }
 
     private static func text(_ error: any Error) -> String {
