@@ -12,6 +12,7 @@ let common: [SwiftSetting] = [
 
 let staticExecutable: [LinkerSetting] = [.unsafeFlags(["-static-executable"])]
 
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
@@ -20,6 +21,8 @@ let grpcInProcess = Target.Dependency.product(name: "GRPCInProcessTransport", pa
 let grpcPosix = Target.Dependency.product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
 let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioHPACK = Target.Dependency.product(name: "NIOHPACK", package: "swift-nio-http2")
 let nioHTTP2 = Target.Dependency.product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -66,6 +69,12 @@ let adapters: [Target] = [
     module(
         "CoveyDisks",
         ["CoveyImages", "CoveyModel", "CoveySystem", "CCovey", "CArchive", subprocess, crypto]),
+    module(
+        "CoveyRegistry",
+        [
+            "CoveyImages", "CoveyModel", "CoveySystem", "CCovey", "CArchive", asyncHTTPClient, nioCore, nioHTTP1,
+            nioSSL, crypto,
+        ]),
     module("CoveyGuestChannel", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     module("CoveyGuardClient", ["CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem"]),
 ]
@@ -93,7 +102,7 @@ let surfaces: [Target] = [
         "CoveyServer",
         [
             "CoveyAPI", "CoveyStore", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf, nioCore,
-            nioPosix, nioHTTP2, nioHPACK, logging,
+            nioPosix, nioHTTP2, nioHPACK, logging, crypto,
         ]),
 ]
 
@@ -102,7 +111,8 @@ let assembly: [Target] = [
         "CoveyDaemon",
         [
             "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyVMM", "CoveyQEMU",
-            "CoveyImages", "CoveyDisks", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyGuardClient", "CoveyModel",
+            "CoveyImages", "CoveyDisks", "CoveyRegistry", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyGuardClient",
+            "CoveyModel",
             "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
         ])
 ]
@@ -115,6 +125,7 @@ let executables: [Target] = [
         name: "covey",
         dependencies: [
             "CBuild", "CoveyCLI", "CoveyClient", "CoveyConfiguration", "CoveyDaemon", "CoveyModel", "CoveyNode",
+            "CoveyRegistry",
             argumentParser, logging,
         ],
         swiftSettings: common),
@@ -145,6 +156,12 @@ let beside: [Target] = [
         ]),
     tests("CoveyQEMUTests", ["CoveyQEMU", "CoveyVMM", "CoveyModel", "CoveySystem", "CoveyTesting"]),
     tests("CoveyDisksTests", ["CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive"]),
+    tests(
+        "CoveyRegistryTests",
+        [
+            "CoveyRegistry", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive", nioCore, nioPosix,
+            nioHTTP1,
+        ]),
     tests(
         "CoveyNodeTests",
         [
@@ -220,6 +237,8 @@ let package = Package(
             .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
             .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
             .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+            .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+            .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.30.0"),
             .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
             .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
             .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),

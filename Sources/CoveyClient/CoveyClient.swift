@@ -19,6 +19,7 @@ package struct CoveyClient: Sendable {
     let machines: Covey_V1_VirtualMachines.Client<Transport>
     let images: Covey_V1_Images.Client<Transport>
     let kernels: Covey_V1_Kernels.Client<Transport>
+    let registries: Covey_V1_Registries.Client<Transport>
     let operations: Covey_V1_Operations.Client<Transport>
     let monitoring: Covey_V1_Monitoring.Client<Transport>
 
@@ -59,6 +60,7 @@ package struct CoveyClient: Sendable {
         machines = .init(wrapping: client)
         images = .init(wrapping: client)
         kernels = .init(wrapping: client)
+        registries = .init(wrapping: client)
         operations = .init(wrapping: client)
         monitoring = .init(wrapping: client)
     }

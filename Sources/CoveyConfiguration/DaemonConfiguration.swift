@@ -29,6 +29,12 @@ package struct DaemonConfiguration: Hashable, Sendable {
     package var guestProgram: String?
     /// QEMU; nil is the one in `PATH`.
     package var qemuProgram: String?
+    /// A PEM file of further authorities for registries; nil for none.
+    package var registryAuthorities: String?
+    /// URLs that are asked before a registry, by its host.
+    package var registryMirrors: [String: [String]]
+    /// Registries that are spoken to without TLS.
+    package var registryPlainHTTP: Set<String>
     /// The group whose members may use the daemon; nil is root's own.
     package var socketGroup: String?
 }

@@ -44,7 +44,9 @@ package struct ResolvedConfiguration: Sendable {
             accel: try reader.word(.machineAccel), cpus: try reader.number(.machineCPUs, 1...1024),
             memory: try reader.size(.machineMemory, .mebibytes(64)...(.gibibytes(1024))),
             guardProgram: try reader.path(.programGuard), guestProgram: try reader.path(.programGuest),
-            qemuProgram: try reader.path(.programQEMU), socketGroup: try reader.text(.socketGroup))
+            qemuProgram: try reader.path(.programQEMU),
+            registryAuthorities: try reader.path(.registryAuthorities),
+            registryMirrors: try reader.mirrors(), registryPlainHTTP: try reader.registries(), socketGroup: try reader.text(.socketGroup))
         return ResolvedConfiguration(
             configuration: configuration, settings: try SettingKey.allCases.map { try reader.setting($0) })
     }
@@ -150,6 +152,40 @@ private struct SettingReader {
         return word
     }
 
+    /// Hosts of registries, as references name them.
+    func registries() throws -> Set<String> {
+        let (value, source) = try raw(.registryPlainHTTP)
+        return Set(
+            try list(value).map { host in
+                guard isRegistry(host) else {
+                    throw refusal(.registryPlainHTTP, host, source, "is no host of a registry")
+                }
+                return host
+            })
+    }
+
+    /// URLs by the registry that they mirror, in their order.
+    func mirrors() throws -> [String: [String]] {
+        let (value, source) = try raw(.registryMirrors)
+        var mirrors: [String: [String]] = [:]
+        for entry in list(value) {
+            let parts = entry.split(separator: "=", maxSplits: 1).map { String($0) }
+            guard parts.count == 2, isRegistry(parts[0]),
+                parts[1].hasPrefix("https://") || parts[1].hasPrefix("http://")
+            else { throw refusal(.registryMirrors, entry, source, "is not REGISTRY=URL") }
+            mirrors[parts[0], default: []].append(parts[1])
+        }
+        return mirrors
+    }
+
+    private func list(_ value: String) -> [String] {
+        value.split(whereSeparator: { $0 == "," || $0.isWhitespace }).map { String($0) }
+    }
+
+    private func isRegistry(_ host: String) -> Bool {
+        do throws(CoveyError) { return try ImageReference("\(host)/x/y").registry == host } catch { return false }
+    }
+
     private func raw(_ key: SettingKey) throws -> (value: String, source: String) {
         let value = try reader.requiredString(forKey: ConfigKey(key.components))
         let name = witness.last.withLock { $0 } ?? ""
@@ -185,7 +221,9 @@ private struct SettingReader {
         case .machineAccel: "auto"
         case .machineCPUs: "1"
         case .machineMemory: "256M"
-        case .imageMirror, .programGuard, .programGuest, .programQEMU, .socketGroup: ""
+        case .imageMirror, .programGuard, .programGuest, .programQEMU, .registryAuthorities, .registryMirrors,
+            .registryPlainHTTP, .socketGroup:
+            ""
         case .socketPath: folders.socket
         }
     }

@@ -10,6 +10,9 @@ package enum SettingKey: String, CaseIterable, Sendable {
     case programGuard = "program.guard"
     case programGuest = "program.guest"
     case programQEMU = "program.qemu"
+    case registryAuthorities = "registry.ca"
+    case registryMirrors = "registry.mirrors"
+    case registryPlainHTTP = "registry.plain-http"
     case socketGroup = "socket.group"
     case socketPath = "socket.path"
 
@@ -34,6 +37,9 @@ package enum SettingKey: String, CaseIterable, Sendable {
         case .programGuard: "covey-guard; empty is the one beside covey"
         case .programGuest: "covey-guest; empty is the one beside covey"
         case .programQEMU: "qemu-system-x86_64; empty is the one in PATH"
+        case .registryAuthorities: "a PEM file of authorities that sign registries' certificates, beside the system's"
+        case .registryMirrors: "where images are asked for first: docker.io=https://mirror.example.com, more after commas"
+        case .registryPlainHTTP: "registries that are spoken to without TLS: localhost:5000, more after commas"
         case .socketGroup: "the group whose members may use the daemon; empty is root's own"
         case .socketPath: "the API's Unix socket"
         }

@@ -5,6 +5,7 @@ internal import CoveyGuestProtocol
 package import CoveyModel
 internal import CoveyNode
 internal import CoveyQEMU
+internal import CoveyRegistry
 internal import CoveySQLiteStore
 internal import CoveyServer
 internal import CoveyStore
@@ -56,20 +57,27 @@ package struct Daemon: Sendable {
         let facts = HostFactsCache(HostFactsReader(reactor: reactor, supervisor: guardClient, binary: settings.qemu))
         let driver = QEMUDriver(
             reactor: reactor, supervisor: guardClient, binary: settings.qemu, facts: { await facts.value() })
+        var registries = settings.registries
+        registries.architecture = host.architecture
         let machineHost = MachineHost(
             node: identity.node, instance: identity.instance, layout: paths.layout, repositories: repositories,
             drivers: [driver], supervisor: guardClient,
-            images: ImageStore(root: paths.images),
+            images: ImageStore(
+                root: paths.images,
+                layers: RegistryImages(
+                    blobs: "\(paths.images)/blobs", credentials: paths.credentials, settings: registries)),
             kernels: KernelStore(root: paths.kernels, agent: paths.guestProgram),
             disks: RootDisks(), guests: UnixGuestConnector(reactor: reactor),
             clock: NodeClock(
                 now: now, uptime: Daemon.uptime, sleep: { try await Task.sleep(for: $0) }),
             faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings)
         try await machineHost.sweepSpool()
+        let access = RegistryAccess(folder: paths.credentials, settings: registries)
+        try await access.sweep(keeping: try await machineHost.awaitedAccess())
         let agent = NodeAgent(machineHost)
         let server = try APIServer(
             settings: serverSettings(identity, host), repositories: repositories,
-            gateway: LocalGateway(agent: agent, reactor: reactor), ids: ids,
+            gateway: LocalGateway(agent: agent, reactor: reactor, registries: access), ids: ids,
             storeCondition: {
                 store.trouble.map { trouble in
                     Condition(

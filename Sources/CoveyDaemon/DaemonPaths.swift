@@ -37,6 +37,9 @@ package struct DaemonPaths: Hashable, Sendable {
     /// The part that the node agent looks after.
     package var layout: NodeLayout { NodeLayout(machines: machines, run: run) }
 
+    /// Callers' credentials until their pulls have ended.
+    package var credentials: String { "\(run)/credentials" }
+
     /// The longest path of a machine's socket must fit an address: 107 bytes.
     package var longestSocket: String { "\(layout.runs)/0123456789ab-999999/control" }
 }

@@ -1,5 +1,6 @@
 package import CoveyModel
 package import CoveyNode
+package import CoveyRegistry
 package import Logging
 
 /// All that a daemon is told.
@@ -26,6 +27,8 @@ package struct DaemonSettings: Sendable {
     package var node: NodeSettings
     /// Calls a second that one user may make; nil is the server's default.
     package var rateLimit: Int?
+    /// What is said of registries.
+    package var registries: RegistrySettings
     /// What is logged.
     package var logLevel: Logger.Level
 
@@ -37,6 +40,7 @@ package struct DaemonSettings: Sendable {
         defaultMemory = .mebibytes(256)
         accelerator = .auto
         node = NodeSettings()
+        registries = RegistrySettings()
         logLevel = .info
     }
 }

@@ -1,6 +1,7 @@
 internal import CoveyGuestProtocol
 package import CoveyModel
 package import CoveyNode
+package import CoveyRegistry
 package import CoveyServer
 internal import CoveyStore
 package import CoveySystem
@@ -10,11 +11,13 @@ internal import FoundationEssentials
 package struct LocalGateway: NodeGateway {
     let agent: NodeAgent
     let reactor: Reactor
+    let registries: RegistryAccess
 
     /// A gateway to an agent.
-    package init(agent: NodeAgent, reactor: Reactor) {
+    package init(agent: NodeAgent, reactor: Reactor, registries: RegistryAccess) {
         self.agent = agent
         self.reactor = reactor
+        self.registries = registries
     }
 
     var host: MachineHost { agent.host }

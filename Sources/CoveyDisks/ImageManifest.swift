@@ -13,6 +13,8 @@ struct ImageManifest: ArtifactManifest {
     var digest: String
     /// What it says of its programs.
     var configuration: ImageConfiguration
+    /// Where its layers came from; nil for one that was built.
+    var origin: ImageOrigin?
 
     var files: [String: Int64] { [file: size] }
 }

@@ -9,9 +9,13 @@ package struct ImageStore: ImageLibrary {
     private let folder: ArtifactFolder<Image, ImageManifest>
     private let pool = BlockingPool("covey-images")
     private let turns = Turns<ImageID>()
+    private let layers: (any LayeredImages)?
 
-    /// A store in a folder, which is made when the first image comes.
-    package init(root: String) { folder = ArtifactFolder(root: root, kind: "image") }
+    /// A store in a folder, which is made when the first image comes; without `layers` it knows no registries.
+    package init(root: String, layers: (any LayeredImages)? = nil) {
+        folder = ArtifactFolder(root: root, kind: "image")
+        self.layers = layers
+    }
 
     package func build(
         _ id: ImageID, from source: ImageSpec.Source, progress: @escaping ProgressHandler
@@ -23,11 +27,12 @@ package struct ImageStore: ImageLibrary {
                 }
                 let staging = try await pool.run { _ in try folder.stage(id) }
                 do {
-                    let manifest = try await make(in: staging, from: source, progress)
-                    try await pool.run { _ in try folder.publish(id, manifest) }
+                    let (manifest, hold) = try await make(in: staging, from: source, progress)
+                    try await pool.run { _ in try withExtendedLifetime(hold) { try folder.publish(id, manifest) } }
                     return try await stored(id, manifest)
                 } catch {
                     try await pool.run { @Sendable () throws in try removeTree(staging) }
+                    if case .registry = source { _ = try await collect(partial: true) }
                     throw FreeSpace.explain(error, in: folder.root, doing: "building an image")
                 }
             }
@@ -44,38 +49,83 @@ package struct ImageStore: ImageLibrary {
 
     package func remove(_ id: ImageID) async throws {
         try await guarded(id) {
-            try await turns.run(id) { try await pool.run { _ in try folder.remove(id) } }
+            let hadLayers = try await turns.run(id) {
+                try await pool.run { _ in
+                    let hadLayers = try? folder.load(id)?.origin != nil
+                    try folder.remove(id)
+                    return hadLayers ?? true
+                }
+            }
+            if hadLayers { _ = try await collect(partial: false) }
+        }
+    }
+
+    package func release(_ source: ImageSpec.Source) async throws {
+        switch source {
+        case .builtIn, .debian: return
+        case .registry(let pull): try await layers?.forget(pull)
         }
     }
 
     package func sweep(keeping: Set<ImageID>) async throws -> [String] {
-        try await pool.run { _ in try folder.sweep(keeping: keeping) { turns.isTaken($0) } }
+        let removed = try await pool.run { _ in try folder.sweep(keeping: keeping) { turns.isTaken($0) } }
+        // What is half here of an image that is still to come is gone on with.
+        let awaited = try await pool.run { _ in keeping.contains { !fileExists(folder.path($0)) } }
+        if !awaited { _ = try await collect(partial: true) }
+        return removed
+    }
+
+    /// Removes blobs that no image and no pull needs.
+    private func collect(partial: Bool) async throws -> ByteCount {
+        guard let layers else { return ByteCount(0) }
+        return try await layers.collect(partial: partial) {
+            try await pool.run { _ in
+                var wanted: Set<String> = []
+                for name in fileExists(folder.root) ? try listFolder(folder.root) : [] {
+                    guard let id = ImageID(name) else { continue }
+                    guard let origin = try folder.load(id)?.origin else { continue }
+                    wanted.insert(origin.configurationDigest)
+                    wanted.formUnion(origin.layers.map(\.digest))
+                }
+                return wanted
+            }
+        }
     }
 
     private func make(
         in staging: String, from source: ImageSpec.Source, _ progress: @escaping ProgressHandler
-    ) async throws -> ImageManifest {
+    ) async throws -> (ImageManifest, BlobHold?) {
         let target = "\(staging)/\(ImageStore.fileName)"
         let configuration: ImageConfiguration
+        var unpacked: UnpackedImage?
         switch source {
         case .builtIn:
             configuration = try await BusyboxImage(pool: pool).make(target, in: staging, progress)
         case .debian(let suite):
             configuration = try await DebianImage(suite: suite, pool: pool).make(target, in: staging, progress)
+        case .registry(let pull):
+            guard let layers else {
+                throw CoveyError(.unsupported, "this daemon fetches nothing from registries")
+            }
+            let made = try await LayeredImage(layers: layers, pool: pool).make(target, in: staging, pull, progress)
+            configuration = made.configuration
+            unpacked = made
         }
+        let origin = unpacked?.origin
         progress("digest", nil, nil, nil)
-        return try await pool.run { cancellation in
+        let manifest = try await pool.run { cancellation in
             ImageManifest(
                 version: ImageManifest.currentVersion, file: ImageStore.fileName, size: try FileFacts(target).size,
-                digest: try Digest.file(target, cancellation), configuration: configuration)
+                digest: try Digest.file(target, cancellation), configuration: configuration, origin: origin)
         }
+        return (manifest, unpacked?.hold)
     }
 
     private func stored(_ id: ImageID, _ manifest: ImageManifest) async throws -> StoredImage {
         StoredImage(
             digest: manifest.digest, path: "\(folder.path(id))/\(manifest.file)", size: ByteCount(manifest.size),
             allocated: try await pool.run { _ in try folder.allocated(id, manifest) },
-            configuration: manifest.configuration)
+            configuration: manifest.configuration, origin: manifest.origin)
     }
 
     private func guarded<T: Sendable>(_ id: ImageID, _ body: () async throws -> T) async throws -> T {

@@ -16,11 +16,15 @@ package struct StoredImage: Hashable, Codable, Sendable {
     package var allocated: ByteCount
     /// What it says of its programs.
     package var configuration: ImageConfiguration
+    /// Where its layers came from; nil for one that was built.
+    package var origin: ImageOrigin?
 
     /// Makes a stored image.
     package init(
-        digest: String, path: String, size: ByteCount, allocated: ByteCount, configuration: ImageConfiguration
+        digest: String, path: String, size: ByteCount, allocated: ByteCount, configuration: ImageConfiguration,
+        origin: ImageOrigin? = nil
     ) {
+        self.origin = origin
         self.digest = digest
         self.path = path
         self.size = size
@@ -41,6 +45,9 @@ package protocol ImageLibrary: Sendable {
 
     /// Removes an image; idempotent.
     func remove(_ id: ImageID) async throws
+
+    /// Forgets what was kept for making an image from a source, such as credentials; idempotent.
+    func release(_ source: ImageSpec.Source) async throws
 
     /// Removes half-made files, and finished ones of no id in `keeping`. Returns what it removed.
     func sweep(keeping: Set<ImageID>) async throws -> [String]

@@ -29,6 +29,8 @@ package struct ImageSpec: Hashable, Codable, Sendable {
         case builtIn
         /// A Debian suite, built by mmdebstrap.
         case debian(suite: String)
+        /// An image of layers from a registry.
+        case registry(pull: RegistryPull)
     }
 
     /// How it is made.
@@ -72,6 +74,17 @@ package struct ImageConfiguration: Hashable, Codable, Sendable {
     }
 }
 
+extension ImageConfiguration {
+    private static let shells: Set<String> = ["sh", "ash", "bash", "dash", "busybox"]
+
+    /// Whether its command does something by itself: a bare shell without a terminal would end at once, and a machine
+    /// of such an image waits for programs instead.
+    package var hasOwnProgram: Bool {
+        guard let name = command.first?.split(separator: "/").last else { return false }
+        return command.count > 1 || !ImageConfiguration.shells.contains(String(name))
+    }
+}
+
 /// Whether an image or kernel can be used.
 package enum ArtifactState: String, Codable, Sendable, CaseIterable { case pending, building, ready, failed, deleting }
 
@@ -87,6 +100,8 @@ package struct ImageStatus: Hashable, Codable, Sendable {
     package var allocated: ByteCount?
     /// What it says of its programs.
     package var configuration: ImageConfiguration
+    /// Where its layers came from; nil for one that was built.
+    package var origin: ImageOrigin?
     /// Why it failed.
     package var lastError: CoveyError?
 

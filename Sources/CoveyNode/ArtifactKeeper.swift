@@ -79,8 +79,10 @@ final class ArtifactKeeper: Sendable {
                     status.size = stored.size
                     status.allocated = stored.allocated
                     status.configuration = stored.configuration
+                    status.origin = stored.origin
                     status.lastError = nil
                 }
+                try await host.images.release(image.spec.source)
             },
             fail: { [host] error in
                 try await host.repositories.images.updateStatus(id) { status in
@@ -89,6 +91,7 @@ final class ArtifactKeeper: Sendable {
                 }
             },
             remove: { [host] in
+                try await host.images.release(image.spec.source)
                 try await host.images.remove(id)
                 try await host.repositories.images.remove(id)
             })
@@ -229,13 +232,17 @@ package final class ProgressBoard: Sendable {
     private let signal = Signal()
 
     func report(_ target: String, _ stage: OperationStage) {
+        var stage = stage
+        if let total = stage.total, stage.done == total { stage.state = .done }
+        let reported = stage
         stages.withLock { stages in
             var list = stages[target] ?? []
-            if let index = list.firstIndex(where: { $0.name == stage.name }) {
-                list[index] = stage
+            if let index = list.firstIndex(where: { $0.name == reported.name }) {
+                list[index] = reported
             } else {
-                for index in list.indices { list[index].state = .done }
-                list.append(stage)
+                // Stages with a known end may go on beside each other: layers do.
+                for index in list.indices where list[index].total == nil { list[index].state = .done }
+                list.append(reported)
             }
             stages[target] = list
         }

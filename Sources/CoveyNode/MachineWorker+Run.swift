@@ -200,7 +200,7 @@ extension MachineWorker {
     private func purpose(of spec: MachineSpec, _ image: ImageConfiguration) -> GuestPurpose {
         if let program = spec.program { return .program(program) }
         if let path = image.initPath { return .imageInit(path: path) }
-        guard !image.entrypoint.isEmpty else { return .idle }
+        guard !image.entrypoint.isEmpty || image.hasOwnProgram else { return .idle }
         return .program(Program(arguments: image.entrypoint + image.command))
     }
 }

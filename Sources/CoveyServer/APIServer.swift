@@ -103,7 +103,7 @@ package final class APIServer: Sendable {
         return GRPCServer(
             transport: transport,
             services: [
-                VirtualMachineService(context), ImageService(context), KernelService(context),
+                VirtualMachineService(context), ImageService(context), RegistryService(context), KernelService(context),
                 OperationService(context), MonitoringService(context), HealthService(health),
                 ReflectionService(descriptors),
             ], interceptors: [chain])

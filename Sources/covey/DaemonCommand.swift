@@ -3,6 +3,7 @@ internal import CoveyConfiguration
 internal import CoveyDaemon
 internal import CoveyModel
 internal import CoveyNode
+internal import CoveyRegistry
 internal import Glibc
 internal import Logging
 
@@ -65,6 +66,9 @@ struct DaemonCommand: AsyncParsableCommand {
         settings.logLevel = Logger.Level(rawValue: configuration.logLevel.rawValue) ?? .info
         settings.socketGroup = try configuration.socketGroup.map { try group($0) }
         settings.rateLimit = configuration.rateLimit
+        settings.registries = RegistrySettings(
+            plainHTTP: configuration.registryPlainHTTP, mirrors: configuration.registryMirrors,
+            authorities: configuration.registryAuthorities.map { [$0] } ?? [])
         return settings
     }
 

@@ -13,7 +13,8 @@ import Testing
         ["logs", "web"], ["vm", "create", "busybox"], ["vm", "start", "web"], ["vm", "stop", "web"],
         ["vm", "kill", "web"], ["vm", "restart", "web"], ["vm", "rm", "web"], ["vm", "ls"], ["vm", "inspect", "web"],
         ["vm", "wait", "web", "--for", "ready"], ["vm", "timeline", "web"], ["image", "ls"],
-        ["image", "build", "debian"], ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
+        ["image", "build", "debian"], ["image", "pull", "alpine"], ["image", "history", "alpine"],
+        ["registry", "login", "localhost:5000"], ["registry", "logout", "localhost:5000"], ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
         ["kernel", "import", "debian"], ["kernel", "inspect", "debian"], ["kernel", "rm", "debian"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
@@ -54,7 +55,7 @@ import Testing
         walk(RootCommand.self, [])
         let known = Set(
             Self.verbs.map { words in
-                ["vm", "image", "kernel", "operation", "config"].contains(words[0])
+                ["vm", "image", "kernel", "registry", "operation", "config"].contains(words[0])
                     ? words.prefix(2).joined(separator: " ") : words[0]
             })
         #expect(found == known)

@@ -9,6 +9,7 @@ final class FakeGateway: NodeGateway {
         var spooled: [String: [SpoolPart: [UInt8]]] = [:]
         var finished: Set<String> = []
         var discarded: Set<String> = []
+        var kept: [String: RegistryCredentials] = [:]
         var signals: [Int32] = []
         var commands: [ExecCommand] = []
         var cancelled = 0
@@ -111,6 +112,22 @@ final class FakeGateway: NodeGateway {
 
     func finishSpool(on node: NodeID, _ spool: SpoolToken) async throws {
         state.withLock { _ = $0.finished.insert(spool.token) }
+    }
+
+    func keep(on node: NodeID, _ credentials: RegistryCredentials, as token: String) async throws {
+        state.withLock { $0.kept[token] = credentials }
+    }
+
+    func forget(on node: NodeID, access token: String) async throws {
+        state.withLock { _ = $0.kept.removeValue(forKey: token) }
+    }
+
+    func checkLogin(
+        on node: NodeID, registry: String, plainHTTP: Bool, _ credentials: RegistryCredentials
+    ) async throws {
+        guard credentials.password == "right" else {
+            throw CoveyError(.unauthenticated, "\(registry) does not take these credentials")
+        }
     }
 
     func discardSpool(on node: NodeID, _ spool: SpoolToken) async throws {

@@ -7,5 +7,6 @@
 #include "covey_kvm.h"
 #include "covey_guest.h"
 #include "covey_spawn.h"
+#include "covey_tree.h"
 
 #endif

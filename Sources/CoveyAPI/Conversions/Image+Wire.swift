@@ -8,6 +8,7 @@ extension Covey_V1_ImageSource {
         switch model {
         case .builtIn: builtIn = .init()
         case .debian(let suite): debian = .with { $0.suite = suite }
+        case .registry(let pull): registry = Covey_V1_RegistryPull(pull)
         }
     }
 }
@@ -18,6 +19,7 @@ extension ImageSpec.Source {
         switch message.source {
         case .builtIn: self = .builtIn
         case .debian(let debian): self = .debian(suite: debian.suite)
+        case .registry(let pull): self = .registry(pull: RegistryPull(pull))
         case nil:
             throw CoveyError(
                 .invalid, "the image's source is not given or not known",
@@ -61,6 +63,7 @@ extension Covey_V1_Image {
         if let size = model.status.size { status.sizeBytes = size.bytes }
         if let allocated = model.status.allocated { status.allocatedBytes = allocated.bytes }
         status.configuration = Covey_V1_ImageConfiguration(model.status.configuration)
+        if let origin = model.status.origin { status.origin = Covey_V1_ImageOrigin(origin) }
         if let error = model.status.lastError { status.lastError = Covey_V1_Error(error) }
     }
 }
@@ -73,6 +76,7 @@ extension Image {
         if message.status.hasSizeBytes { status.size = ByteCount(message.status.sizeBytes) }
         if message.status.hasAllocatedBytes { status.allocated = ByteCount(message.status.allocatedBytes) }
         status.configuration = ImageConfiguration(message.status.configuration)
+        if message.status.hasOrigin { status.origin = ImageOrigin(message.status.origin) }
         if message.status.hasLastError { status.lastError = try CoveyError(message.status.lastError) }
         self.init(
             metadata: try Metadata(message.metadata),

@@ -88,6 +88,15 @@ package nonisolated struct Covey_V1_ImageSource: Sendable {
     set {source = .debian(newValue)}
   }
 
+  /// An image of layers from a registry.
+  package var registry: Covey_V1_RegistryPull {
+    get {
+      if case .registry(let v)? = source {return v}
+      return Covey_V1_RegistryPull()
+    }
+    set {source = .registry(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Source: Equatable, Sendable {
@@ -95,6 +104,8 @@ package nonisolated struct Covey_V1_ImageSource: Sendable {
     case builtIn(Covey_V1_ImageSource.BuiltIn)
     /// A Debian suite.
     case debian(Covey_V1_ImageSource.Debian)
+    /// An image of layers from a registry.
+    case registry(Covey_V1_RegistryPull)
 
   }
 
@@ -119,6 +130,112 @@ package nonisolated struct Covey_V1_ImageSource: Sendable {
 
     package init() {}
   }
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_RegistryPull: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var reference: String = String()
+
+  package var plainHTTP: Bool = false
+
+  /// Under what the node keeps the caller's credentials; it opens nothing.
+  package var access: String {
+    get {_access ?? String()}
+    set {_access = newValue}
+  }
+  /// Returns true if `access` has been explicitly set.
+  package var hasAccess: Bool {self._access != nil}
+  /// Clears the value of `access`. Subsequent reads from it will return its default value.
+  package mutating func clearAccess() {self._access = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _access: String? = nil
+}
+
+package nonisolated struct Covey_V1_ImageLayer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var digest: String = String()
+
+  package var sizeBytes: Int64 = 0
+
+  package var mediaType: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_ImageStep: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var created: String {
+    get {_created ?? String()}
+    set {_created = newValue}
+  }
+  /// Returns true if `created` has been explicitly set.
+  package var hasCreated: Bool {self._created != nil}
+  /// Clears the value of `created`. Subsequent reads from it will return its default value.
+  package mutating func clearCreated() {self._created = nil}
+
+  package var createdBy: String {
+    get {_createdBy ?? String()}
+    set {_createdBy = newValue}
+  }
+  /// Returns true if `createdBy` has been explicitly set.
+  package var hasCreatedBy: Bool {self._createdBy != nil}
+  /// Clears the value of `createdBy`. Subsequent reads from it will return its default value.
+  package mutating func clearCreatedBy() {self._createdBy = nil}
+
+  package var comment: String {
+    get {_comment ?? String()}
+    set {_comment = newValue}
+  }
+  /// Returns true if `comment` has been explicitly set.
+  package var hasComment: Bool {self._comment != nil}
+  /// Clears the value of `comment`. Subsequent reads from it will return its default value.
+  package mutating func clearComment() {self._comment = nil}
+
+  package var isEmpty: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _created: String? = nil
+  fileprivate var _createdBy: String? = nil
+  fileprivate var _comment: String? = nil
+}
+
+/// Where an image of layers came from.
+package nonisolated struct Covey_V1_ImageOrigin: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var reference: String = String()
+
+  package var manifestDigest: String = String()
+
+  package var configurationDigest: String = String()
+
+  package var layers: [Covey_V1_ImageLayer] = []
+
+  package var history: [Covey_V1_ImageStep] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -247,6 +364,15 @@ package nonisolated struct Covey_V1_ImageStatus: @unchecked Sendable {
   package var hasLastError: Bool {_storage._lastError != nil}
   /// Clears the value of `lastError`. Subsequent reads from it will return its default value.
   package mutating func clearLastError() {_uniqueStorage()._lastError = nil}
+
+  package var origin: Covey_V1_ImageOrigin {
+    get {_storage._origin ?? Covey_V1_ImageOrigin()}
+    set {_uniqueStorage()._origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  package var hasOrigin: Bool {_storage._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  package mutating func clearOrigin() {_uniqueStorage()._origin = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -434,7 +560,7 @@ nonisolated extension Covey_V1_Image: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Covey_V1_ImageSource: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImageSource"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}built_in\0\u{1}debian\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}built_in\0\u{1}debian\0\u{2}\u{12}registry\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -468,6 +594,19 @@ nonisolated extension Covey_V1_ImageSource: SwiftProtobuf.Message, SwiftProtobuf
           self.source = .debian(v)
         }
       }()
+      case 20: try {
+        var v: Covey_V1_RegistryPull?
+        var hadOneofValue = false
+        if let current = self.source {
+          hadOneofValue = true
+          if case .registry(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.source = .registry(v)
+        }
+      }()
       default: break
       }
     }
@@ -486,6 +625,10 @@ nonisolated extension Covey_V1_ImageSource: SwiftProtobuf.Message, SwiftProtobuf
     case .debian?: try {
       guard case .debian(let v)? = self.source else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .registry?: try {
+      guard case .registry(let v)? = self.source else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }
@@ -543,6 +686,189 @@ nonisolated extension Covey_V1_ImageSource.Debian: SwiftProtobuf.Message, SwiftP
 
   package static func ==(lhs: Covey_V1_ImageSource.Debian, rhs: Covey_V1_ImageSource.Debian) -> Bool {
     if lhs.suite != rhs.suite {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_RegistryPull: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RegistryPull"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reference\0\u{3}plain_http\0\u{1}access\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.reference) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.plainHTTP) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._access) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.reference.isEmpty {
+      try visitor.visitSingularStringField(value: self.reference, fieldNumber: 1)
+    }
+    if self.plainHTTP != false {
+      try visitor.visitSingularBoolField(value: self.plainHTTP, fieldNumber: 2)
+    }
+    try { if let v = self._access {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_RegistryPull, rhs: Covey_V1_RegistryPull) -> Bool {
+    if lhs.reference != rhs.reference {return false}
+    if lhs.plainHTTP != rhs.plainHTTP {return false}
+    if lhs._access != rhs._access {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_ImageLayer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ImageLayer"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}digest\0\u{3}size_bytes\0\u{3}media_type\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.digest) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.sizeBytes) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.mediaType) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.digest.isEmpty {
+      try visitor.visitSingularStringField(value: self.digest, fieldNumber: 1)
+    }
+    if self.sizeBytes != 0 {
+      try visitor.visitSingularInt64Field(value: self.sizeBytes, fieldNumber: 2)
+    }
+    if !self.mediaType.isEmpty {
+      try visitor.visitSingularStringField(value: self.mediaType, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_ImageLayer, rhs: Covey_V1_ImageLayer) -> Bool {
+    if lhs.digest != rhs.digest {return false}
+    if lhs.sizeBytes != rhs.sizeBytes {return false}
+    if lhs.mediaType != rhs.mediaType {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_ImageStep: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ImageStep"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}created\0\u{3}created_by\0\u{1}comment\0\u{3}is_empty\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._created) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._createdBy) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._comment) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.isEmpty) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._created {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._createdBy {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._comment {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
+    if self.isEmpty != false {
+      try visitor.visitSingularBoolField(value: self.isEmpty, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_ImageStep, rhs: Covey_V1_ImageStep) -> Bool {
+    if lhs._created != rhs._created {return false}
+    if lhs._createdBy != rhs._createdBy {return false}
+    if lhs._comment != rhs._comment {return false}
+    if lhs.isEmpty != rhs.isEmpty {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_ImageOrigin: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ImageOrigin"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reference\0\u{3}manifest_digest\0\u{3}configuration_digest\0\u{1}layers\0\u{1}history\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.reference) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.manifestDigest) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.configurationDigest) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.layers) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.history) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.reference.isEmpty {
+      try visitor.visitSingularStringField(value: self.reference, fieldNumber: 1)
+    }
+    if !self.manifestDigest.isEmpty {
+      try visitor.visitSingularStringField(value: self.manifestDigest, fieldNumber: 2)
+    }
+    if !self.configurationDigest.isEmpty {
+      try visitor.visitSingularStringField(value: self.configurationDigest, fieldNumber: 3)
+    }
+    if !self.layers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.layers, fieldNumber: 4)
+    }
+    if !self.history.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.history, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_ImageOrigin, rhs: Covey_V1_ImageOrigin) -> Bool {
+    if lhs.reference != rhs.reference {return false}
+    if lhs.manifestDigest != rhs.manifestDigest {return false}
+    if lhs.configurationDigest != rhs.configurationDigest {return false}
+    if lhs.layers != rhs.layers {return false}
+    if lhs.history != rhs.history {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -648,7 +974,7 @@ nonisolated extension Covey_V1_ImageConfiguration: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImageStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}digest\0\u{3}size_bytes\0\u{3}allocated_bytes\0\u{1}configuration\0\u{3}last_error\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}digest\0\u{3}size_bytes\0\u{3}allocated_bytes\0\u{1}configuration\0\u{3}last_error\0\u{2}\u{e}origin\0")
 
   fileprivate class _StorageClass {
     var _state: Covey_V1_ArtifactState = .unspecified
@@ -657,6 +983,7 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
     var _allocatedBytes: Int64? = nil
     var _configuration: Covey_V1_ImageConfiguration? = nil
     var _lastError: Covey_V1_Error? = nil
+    var _origin: Covey_V1_ImageOrigin? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -673,6 +1000,7 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
       _allocatedBytes = source._allocatedBytes
       _configuration = source._configuration
       _lastError = source._lastError
+      _origin = source._origin
     }
   }
 
@@ -697,6 +1025,7 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
         case 4: try { try decoder.decodeSingularInt64Field(value: &_storage._allocatedBytes) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._configuration) }()
         case 6: try { try decoder.decodeSingularMessageField(value: &_storage._lastError) }()
+        case 20: try { try decoder.decodeSingularMessageField(value: &_storage._origin) }()
         default: break
         }
       }
@@ -727,6 +1056,9 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
       try { if let v = _storage._lastError {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
       } }()
+      try { if let v = _storage._origin {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -742,6 +1074,7 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._allocatedBytes != rhs_storage._allocatedBytes {return false}
         if _storage._configuration != rhs_storage._configuration {return false}
         if _storage._lastError != rhs_storage._lastError {return false}
+        if _storage._origin != rhs_storage._origin {return false}
         return true
       }
       if !storagesAreEqual {return false}

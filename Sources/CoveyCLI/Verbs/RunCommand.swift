@@ -46,10 +46,21 @@ struct RunCommand: Verb {
             ? nil : Program(arguments: arguments, terminal: tty, standardInput: interactive)
         let request = machine.request(image: image, program: program, removeWhenStopped: rm)
         return try await global.connect { client in
+            let image = try await MissingImage(name: image, quiet: global.quiet).fetch(client)
+            var request = request
+            if program == nil { request.program = ownProgram(of: image) }
             let made = try await client.createMachine(request)
             if detach || machine.noStart { return try await finishDetached(client, made) }
             return try await follow(client, made.subject, made.operation)
         }
+    }
+
+    /// What the image runs by itself, as docker does it: its entrypoint and command.
+    private func ownProgram(of image: Image?) -> Program? {
+        guard let image = image?.status.configuration, image.initPath == nil,
+            !image.entrypoint.isEmpty || image.hasOwnProgram
+        else { return nil }
+        return Program(arguments: image.entrypoint + image.command, terminal: false, standardInput: interactive)
     }
 
     private func finishDetached(_ client: CoveyClient, _ made: Mutation<VirtualMachine>) async throws -> Int32 {

@@ -21,6 +21,7 @@ struct VMCreateCommand: Verb {
         let request = machine.request(image: image, program: nil)
         let goal = machine.wait ?? (detach ? .created : .ready)
         return try await global.connect { client in
+            _ = try await MissingImage(name: image, quiet: global.quiet).fetch(client)
             let made = try await client.createMachine(request)
             try await CreateWait(goal: goal, limit: machine.timeout?.duration, quiet: global.quiet)
                 .wait(client, made)

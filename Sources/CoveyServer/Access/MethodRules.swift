@@ -19,6 +19,8 @@ package enum MethodRules {
         "covey.v1.Images/Get": .tenant(Permission(.image, .read)),
         "covey.v1.Images/List": .tenant(Permission(.image, .read)),
         "covey.v1.Images/Delete": .tenant(Permission(.image, .delete)),
+        "covey.v1.Registries/Pull": .tenant(Permission(.image, .create)),
+        "covey.v1.Registries/CheckLogin": .tenant(Permission(.image, .create)),
         "covey.v1.Kernels/ImportKernel": .tenant(Permission(.kernel, .create)),
         "covey.v1.Kernels/Get": .tenant(Permission(.kernel, .read)),
         "covey.v1.Kernels/List": .tenant(Permission(.kernel, .read)),

@@ -43,6 +43,8 @@ extension Covey_V1_BuildImageRequest: MutationMessage {}
 extension Covey_V1_GetImageRequest: TenantMessage {}
 extension Covey_V1_ListImagesRequest: TenantMessage {}
 extension Covey_V1_DeleteImageRequest: MutationMessage {}
+extension Covey_V1_PullImageRequest: MutationMessage {}
+extension Covey_V1_CheckLoginRequest: TenantMessage {}
 extension Covey_V1_GetKernelRequest: TenantMessage {}
 extension Covey_V1_ListKernelsRequest: TenantMessage {}
 extension Covey_V1_DeleteKernelRequest: MutationMessage {}

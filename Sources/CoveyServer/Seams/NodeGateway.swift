@@ -189,4 +189,15 @@ package protocol NodeGateway: Sendable {
 
     /// Removes it; idempotent.
     func discardSpool(on node: NodeID, _ spool: SpoolToken) async throws
+
+    /// Keeps a caller's credentials for a pull under a token of `a-z` and `0-9`, until the pull has ended.
+    func keep(on node: NodeID, _ credentials: RegistryCredentials, as token: String) async throws
+
+    /// Forgets them; idempotent.
+    func forget(on node: NodeID, access token: String) async throws
+
+    /// Asks a registry whether it takes credentials. Errors: ``ErrorCode/unauthenticated``, ``ErrorCode/unavailable``.
+    func checkLogin(
+        on node: NodeID, registry: String, plainHTTP: Bool, _ credentials: RegistryCredentials
+    ) async throws
 }

@@ -23,6 +23,8 @@ package struct ImageService: Covey_V1_Images.SimpleServiceProtocol {
             try check(suite: suite)
             name = request.hasName ? request.name : suite.isEmpty ? "debian" : "debian:\(suite)"
             if suite.isEmpty { source = .debian(suite: ImageService.standardSuite) }
+        case .registry:
+            throw CoveyError(.invalid, "an image of a registry is not built", remedy: "use Registries/Pull")
         }
         try Names.checkImage(name)
         try context.validation.check(labels: request.labels)

@@ -64,6 +64,14 @@ struct MachineResolution: Sendable {
             {
                 return try usable(twin)
             }
+            if let written = try? ImageReference(name).familiar, written != name,
+                let pulled = try await images.list(tenant).items.first(where: { $0.metadata.name == written })
+            {
+                return try usable(pulled)
+            }
+            guard name == "debian" || name.hasPrefix("debian:") else {
+                throw CoveyError.notFound("image", name, remedy: "fetch it: covey image pull \(name)")
+            }
             let build = name == "debian" || name.hasPrefix("debian:") ? name : "debian"
             throw CoveyError.notFound("image", name, remedy: "build it: covey image build \(build)")
         }

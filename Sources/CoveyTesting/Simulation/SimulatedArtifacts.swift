@@ -26,6 +26,8 @@ package struct SimulatedArtifacts: ImageLibrary, KernelLibrary, RootDiskStore {
 
     package func remove(_ id: ImageID) async throws {}
 
+    package func release(_ source: ImageSpec.Source) async throws {}
+
     package func sweep(keeping: Set<ImageID>) async throws -> [String] { [] }
 
     package func importKernel(

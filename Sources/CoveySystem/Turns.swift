@@ -3,7 +3,7 @@ internal import Synchronization
 /// One at a time for each key, the rest in the order they came.
 ///
 /// The work runs in the caller's own task, so that cancelling a caller cancels its work and nobody else's.
-final class Turns<Key: Hashable & Sendable>: Sendable {
+package final class Turns<Key: Hashable & Sendable>: Sendable {
     private typealias Waiter = (ticket: UInt64, continuation: CheckedContinuation<Void, any Error>)
 
     private struct State {
@@ -14,11 +14,14 @@ final class Turns<Key: Hashable & Sendable>: Sendable {
 
     private let state = Mutex(State())
 
+    /// Turns that nobody has taken.
+    package init() {}
+
     /// Whether somebody works on the key.
-    func isTaken(_ key: Key) -> Bool { state.withLock { $0.queues[key] != nil } }
+    package func isTaken(_ key: Key) -> Bool { state.withLock { $0.queues[key] != nil } }
 
     /// Runs `body` when it is this caller's turn. Errors: `CancellationError` while waiting, and what `body` throws.
-    func run<T: Sendable>(_ key: Key, _ body: () async throws -> T) async throws -> T {
+    package func run<T: Sendable>(_ key: Key, _ body: () async throws -> T) async throws -> T {
         try await enter(key)
         defer { leave(key) }
         try Task.checkCancellation()

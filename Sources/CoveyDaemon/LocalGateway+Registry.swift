@@ -1,0 +1,23 @@
+package import CoveyModel
+internal import CoveyRegistry
+internal import CoveyServer
+
+/// Registries, and what callers are known by there.
+extension LocalGateway {
+    package func keep(on node: NodeID, _ credentials: RegistryCredentials, as token: String) async throws {
+        try check(node)
+        try await registries.keep(credentials, as: token)
+    }
+
+    package func forget(on node: NodeID, access token: String) async throws {
+        try check(node)
+        try await registries.forget(token)
+    }
+
+    package func checkLogin(
+        on node: NodeID, registry: String, plainHTTP: Bool, _ credentials: RegistryCredentials
+    ) async throws {
+        try check(node)
+        try await registries.check(registry, plainHTTP: plainHTTP, credentials)
+    }
+}

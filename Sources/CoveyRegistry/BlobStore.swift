@@ -1,0 +1,133 @@
+internal import CoveyModel
+internal import CoveySystem
+internal import Glibc
+internal import Synchronization
+
+/// Blobs by their digest, each once: `sha256/HEX`, half ones in `partial/HEX`.
+///
+/// What a running pull needs is marked, and nothing marked is removed.
+final class BlobStore: Sendable {
+    private struct State {
+        var marks: [ContentDigest: Int] = [:]
+        var collecting = 0
+        /// Unmarked during a collection, which may have read its list before.
+        var late: [ContentDigest] = []
+    }
+
+    private let root: String
+    private let transfer: BlobTransfer
+    private let pool = BlockingPool("covey-blobs")
+    private let state = Mutex(State())
+    private let turns = Turns<ContentDigest>()
+
+    init(root: String, limits: TransferLimits) {
+        self.root = root
+        transfer = BlobTransfer(limits: limits)
+    }
+
+    /// Where a blob lies.
+    func path(_ digest: ContentDigest) -> String { "\(root)/sha256/\(digest.hex)" }
+
+    private func partial(_ digest: ContentDigest) -> String { "\(root)/partial/\(digest.hex)" }
+
+    /// Keeps blobs from being removed until ``unmark(_:)``.
+    func mark(_ digests: [ContentDigest]) {
+        state.withLock { state in for digest in digests { state.marks[digest, default: 0] += 1 } }
+    }
+
+    /// Lets go of what was marked.
+    func unmark(_ digests: [ContentDigest]) {
+        state.withLock { state in
+            guard state.collecting == 0 else { return state.late += digests }
+            drop(digests, &state)
+        }
+    }
+
+    private func drop(_ digests: [ContentDigest], _ state: inout State) {
+        for digest in digests {
+            let left = (state.marks[digest] ?? 1) - 1
+            state.marks[digest] = left > 0 ? left : nil
+        }
+    }
+
+    /// Brings a blob, once however many ask for it. The blob has to be marked.
+    func bring(
+        _ descriptor: Descriptor, name: String, limit: ByteCount, progress: @escaping BlobTransfer.Progress,
+        open: BlobTransfer.Opening
+    ) async throws {
+        let (digest, size) = (descriptor.digest, descriptor.size)
+        try await turns.run(digest) {
+            if try await pool.run({ @Sendable () throws in try self.holds(digest, size) }) {
+                return progress(size, size)
+            }
+            let partial = partial(digest)
+            try await pool.run { @Sendable () throws in
+                for folder in ["sha256", "partial"] { try makeFolder("\(self.root)/\(folder)") }
+            }
+            _ = try await transfer.fetch(
+                to: partial,
+                BlobTransfer.Wanted(size: ByteCount(size), digest: digest, limit: limit, name: name),
+                progress: progress, open: open)
+            try await publish(partial, digest)
+        }
+    }
+
+    /// Takes in a file that lies on the same file system and was verified.
+    func publish(_ file: String, _ digest: ContentDigest) async throws {
+        try await pool.run { @Sendable () throws in
+            let target = self.path(digest)
+            try makeFolder(parentFolder(target))
+            try check("rename", target) { rename(file, target) }
+            try syncFolder(parentFolder(target))
+        }
+    }
+
+    /// Whether a blob is there whole. Blocks.
+    private func holds(_ digest: ContentDigest, _ size: Int64) throws(SystemError) -> Bool {
+        do throws(SystemError) {
+            let facts = try FileFacts(path(digest))
+            return facts.kind == .file && facts.size == size
+        } catch {
+            guard error.isErrno(ENOENT) else { throw error }
+            return false
+        }
+    }
+
+    /// Removes what is neither wanted nor marked. Returns the bytes that it gave back.
+    func collect(partial: Bool, wanted: @Sendable () async throws -> Set<String>) async throws -> ByteCount {
+        state.withLock { $0.collecting += 1 }
+        defer {
+            state.withLock { state in
+                state.collecting -= 1
+                guard state.collecting == 0 else { return }
+                drop(state.late, &state)
+                state.late = []
+            }
+        }
+        let kept = try await wanted()
+        return try await pool.run { cancellation in
+            var bytes: Int64 = 0
+            for kind in partial ? ["sha256", "partial"] : ["sha256"] {
+                let folder = "\(self.root)/\(kind)"
+                guard fileExists(folder) else { continue }
+                for name in try listFolder(folder) {
+                    try cancellation.check()
+                    guard let digest = ContentDigest(hex: name) else { continue }
+                    if kind == "sha256", kept.contains(digest.description) { continue }
+                    bytes += try self.removeUnmarked("\(folder)/\(name)", digest)
+                }
+            }
+            return ByteCount(bytes)
+        }
+    }
+
+    /// Removes a file under the lock that marks are set under: it cannot be marked in between.
+    private func removeUnmarked(_ path: String, _ digest: ContentDigest) throws -> Int64 {
+        try state.withLock { state in
+            guard state.marks[digest] == nil else { return 0 }
+            let size = try FileFacts(path).size
+            try removeFile(path)
+            return size
+        }
+    }
+}
