@@ -46,7 +46,8 @@ package struct ResolvedConfiguration: Sendable {
             guardProgram: try reader.path(.programGuard), guestProgram: try reader.path(.programGuest),
             qemuProgram: try reader.path(.programQEMU),
             registryAuthorities: try reader.path(.registryAuthorities),
-            registryMirrors: try reader.mirrors(), registryPlainHTTP: try reader.registries(), socketGroup: try reader.text(.socketGroup))
+            registryMirrors: try reader.mirrors(), registryPlainHTTP: try reader.registries(),
+            socketGroup: try reader.text(.socketGroup))
         return ResolvedConfiguration(
             configuration: configuration, settings: try SettingKey.allCases.map { try reader.setting($0) })
     }

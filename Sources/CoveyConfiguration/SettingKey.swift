@@ -38,7 +38,8 @@ package enum SettingKey: String, CaseIterable, Sendable {
         case .programGuest: "covey-guest; empty is the one beside covey"
         case .programQEMU: "qemu-system-x86_64; empty is the one in PATH"
         case .registryAuthorities: "a PEM file of authorities that sign registries' certificates, beside the system's"
-        case .registryMirrors: "where images are asked for first: docker.io=https://mirror.example.com, more after commas"
+        case .registryMirrors:
+            "where images are asked for first: docker.io=https://mirror.example.com, more after commas"
         case .registryPlainHTTP: "registries that are spoken to without TLS: localhost:5000, more after commas"
         case .socketGroup: "the group whose members may use the daemon; empty is root's own"
         case .socketPath: "the API's Unix socket"

@@ -53,6 +53,9 @@ extension MachineWorker {
 
     /// A machine that could not be started for the first time is taken away again: nothing is left behind.
     func failCreation(_ error: CoveyError) async throws {
+        // The news of the creation itself may still be on its way.
+        let known = try await host.repositories.operations.listUnfinished(node: host.node, target: "\(id)").items
+        for operation in known where operations[operation.metadata.id] == nil { try await take(operation) }
         let creations = operations.values.filter { $0.spec.kind == .createMachine }
         guard !creations.isEmpty else { return }
         for operation in creations {

@@ -10,9 +10,7 @@ extension MachineWorker {
 
     /// Looks at what an earlier daemon left: every run is adopted, cleaned up, or set aside.
     func recover() async throws {
-        for operation in try await host.repositories.operations.listUnfinished(node: host.node, target: "\(id)").items {
-            try await take(operation)
-        }
+        for operation in early.take(id) { try await take(operation) }
         try await takeOver()
     }
 

@@ -12,6 +12,8 @@ actor MachineWorker {
     let id: MachineID
     let host: MachineHost
     let channels: ExecChannels
+    /// What was wanted of the machine before this worker was there.
+    let early: EarlyOperations
     let logger: Logger
     nonisolated let mailbox = Mailbox<WorkerLetter>()
     /// Tells those who wait for the guest that something changed.
@@ -29,8 +31,9 @@ actor MachineWorker {
     var startTries = 0
     private(set) var gone = false
 
-    init(_ id: MachineID, host: MachineHost, channels: ExecChannels) {
+    init(_ id: MachineID, host: MachineHost, channels: ExecChannels, early: EarlyOperations) {
         self.id = id
+        self.early = early
         self.host = host
         self.channels = channels
         var logger = host.logger

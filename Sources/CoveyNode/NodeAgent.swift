@@ -13,6 +13,7 @@ package final class NodeAgent: Sendable {
     package let channels: ExecChannels
     let keeper: ArtifactKeeper
     private let workers = Mutex<[MachineID: MachineWorker]>([:])
+    private let early = EarlyOperations()
     private let unreadable = Mutex<[SetAside]>([])
 
     /// An agent that has not begun.
@@ -31,6 +32,9 @@ package final class NodeAgent: Sendable {
             }
         }
         try await forgetFinishedRuns()
+        for operation in try await host.repositories.operations.list().items where isForMachine(operation) {
+            early.keep(operation)
+        }
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await self.keeper.run { self.lookAtAll() } }
             group.addTask { try await self.watchOperations() }
@@ -83,7 +87,7 @@ package final class NodeAgent: Sendable {
     private func wake(_ id: MachineID, _ group: inout ThrowingDiscardingTaskGroup<any Error>) {
         let (worker, isNew) = workers.withLock { workers in
             if let worker = workers[id] { return (worker, false) }
-            let worker = MachineWorker(id, host: host, channels: channels)
+            let worker = MachineWorker(id, host: host, channels: channels, early: early)
             workers[id] = worker
             return (worker, true)
         }
@@ -120,16 +124,31 @@ package final class NodeAgent: Sendable {
     }
 
     private func deliver(_ operation: Operation) async throws {
-        guard !operation.status.state.isFinal, operation.spec.node == nil || operation.spec.node == host.node else {
-            return
-        }
+        guard concerns(operation) else { return }
         switch operation.spec.kind {
         case .createMachine, .startMachine, .stopMachine, .killMachine, .restartMachine, .deleteMachine:
             guard let id = MachineID(operation.spec.targetID) else { return }
             if worker(id)?.mailbox.post(.operation(operation)) == true { return }
+            early.keep(operation)
             try await settleWithoutMachine(operation, id)
+            // A worker that has begun meanwhile may have asked before.
+            guard let worker = worker(id) else { return }
+            for operation in early.take(id) where !worker.mailbox.post(.operation(operation)) { early.keep(operation) }
         case .buildImage, .deleteImage, .importKernel, .deleteKernel:
             await keeper.deliver(operation)
+        }
+    }
+
+    /// Whether an operation is still to be carried out here.
+    private func concerns(_ operation: Operation) -> Bool {
+        !operation.status.state.isFinal && (operation.spec.node == nil || operation.spec.node == host.node)
+    }
+
+    private func isForMachine(_ operation: Operation) -> Bool {
+        switch operation.spec.kind {
+        case .createMachine, .startMachine, .stopMachine, .killMachine, .restartMachine, .deleteMachine:
+            concerns(operation)
+        case .buildImage, .deleteImage, .importKernel, .deleteKernel: false
         }
     }
 
@@ -138,6 +157,7 @@ package final class NodeAgent: Sendable {
         do {
             _ = try await host.repositories.machines.get(id)
         } catch let error as CoveyError where error.code == .notFound {
+            _ = early.take(id)
             do {
                 try await host.repositories.operations.updateStatus(operation.metadata.id) { status in
                     status.state = operation.spec.kind == .deleteMachine ? .succeeded : .cancelled

@@ -38,7 +38,10 @@ final class BlobStore: Sendable {
     /// Lets go of what was marked.
     func unmark(_ digests: [ContentDigest]) {
         state.withLock { state in
-            guard state.collecting == 0 else { return state.late += digests }
+            guard state.collecting == 0 else {
+                state.late += digests
+                return
+            }
             drop(digests, &state)
         }
     }

@@ -34,9 +34,11 @@ package struct CredentialFolder: Sendable {
     }
 
     private func file(_ token: String) throws(CoveyError) -> String {
-        let valid = (1...128).contains(token.utf8.count) && token.utf8.allSatisfy { byte in
-            (48...57).contains(byte) || (97...122).contains(byte)
-        }
+        let valid =
+            (1...128).contains(token.utf8.count)
+            && token.utf8.allSatisfy { byte in
+                (48...57).contains(byte) || (97...122).contains(byte)
+            }
         guard valid else { throw CoveyError(.internalError, "a token is not of letters and digits") }
         return "\(path)/\(token)"
     }

@@ -11,8 +11,13 @@ struct CredentialHelper: Sendable {
     let name: String
 
     private struct Answer: Decodable {
-        var Username: String
-        var Secret: String
+        var username: String
+        var secret: String
+
+        private enum CodingKeys: String, CodingKey {
+            case username = "Username"
+            case secret = "Secret"
+        }
     }
 
     /// What it knows of a server; nil for nothing.
@@ -60,19 +65,22 @@ struct CredentialHelper: Sendable {
                 .unavailable, "docker-credential-\(name) failed",
                 remedy: "try it: echo SERVER | docker-credential-\(name) get", retryable: false)
         }
-        guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(bytes)), !answer.Secret.isEmpty else {
+        guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(bytes)), !answer.secret.isEmpty else {
             return nil
         }
-        guard answer.Username != "<token>" else {
-            return RegistryCredentials(user: "", password: "", identityToken: answer.Secret)
+        guard answer.username != "<token>" else {
+            return RegistryCredentials(user: "", password: "", identityToken: answer.secret)
         }
-        return RegistryCredentials(user: answer.Username, password: answer.Secret)
+        return RegistryCredentials(user: answer.username, password: answer.secret)
     }
 
     private func path() throws(CoveyError) -> String {
-        guard name.utf8.allSatisfy({ byte in
-            (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || "-_.".utf8.contains(byte)
-        }) else { throw CoveyError(.invalid, "\(name) is no credential helper's name") }
+        guard
+            name.utf8.allSatisfy({ byte in
+                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+                    || "-_.".utf8.contains(byte)
+            })
+        else { throw CoveyError(.invalid, "\(name) is no credential helper's name") }
         let folders = (ProcessEnvironment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":")
         for folder in folders where access("\(folder)/docker-credential-\(name)", X_OK) == 0 {
             return "\(folder)/docker-credential-\(name)"

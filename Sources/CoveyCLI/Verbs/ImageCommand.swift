@@ -7,7 +7,8 @@ struct ImageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "image", abstract: "Images.", discussion: "Example: covey image ls",
         subcommands: [
-            ImageListCommand.self, ImagePullCommand.self, ImageBuildCommand.self, ImageInspectCommand.self, ImageHistoryCommand.self,
+            ImageListCommand.self, ImagePullCommand.self, ImageBuildCommand.self, ImageInspectCommand.self,
+            ImageHistoryCommand.self,
             ImageRemoveCommand.self,
         ])
 }

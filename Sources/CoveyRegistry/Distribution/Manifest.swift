@@ -112,7 +112,8 @@ enum Manifest: Sendable {
         throw CoveyError(
             .unsupported, "there is no image for \(wanted)",
             remedy: names.isEmpty
-                ? "use another image: this index names no platform" : "it is there for \(names.joined(separator: ", "))")
+                ? "use another image: this index names no platform" : "it is there for \(names.joined(separator: ", "))"
+        )
     }
 
     private struct Outline: Decodable {

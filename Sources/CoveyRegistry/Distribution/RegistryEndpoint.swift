@@ -110,8 +110,14 @@ final class RegistryEndpoint: Sendable {
 
     private struct TokenAnswer: Decodable {
         var token: String?
-        var access_token: String?
-        var expires_in: Int?
+        var accessToken: String?
+        var lifetime: Int?
+
+        private enum CodingKeys: String, CodingKey {
+            case token
+            case accessToken = "access_token"
+            case lifetime = "expires_in"
+        }
     }
 
     private func token(_ challenge: Challenge, _ scope: String) async throws -> Token {
@@ -137,12 +143,12 @@ final class RegistryEndpoint: Sendable {
         }
         let bytes = try await session.collect(answer, limit: RegistryEndpoint.answerLimit, what: "a token")
         let decoded = try? JSONDecoder().decode(TokenAnswer.self, from: Data(bytes))
-        guard let text = decoded?.token ?? decoded?.access_token, !text.isEmpty,
+        guard let text = decoded?.token ?? decoded?.accessToken, !text.isEmpty,
             text.utf8.allSatisfy({ $0 > 32 && $0 < 127 })
         else {
             throw CoveyError(.failure, "\(origin.host) answers with no token for \(name)", retryable: false)
         }
-        let life = max(RegistryEndpoint.shortestLife, .seconds(min(decoded?.expires_in ?? 60, 86400)))
+        let life = max(RegistryEndpoint.shortestLife, .seconds(min(decoded?.lifetime ?? 60, 86400)))
         return Token(header: "Bearer \(text)", until: asked + life * 9 / 10)
     }
 

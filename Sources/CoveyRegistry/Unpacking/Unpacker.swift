@@ -101,7 +101,8 @@ final class Unpacker {
         }
         tree.touch(folder, name)
         try check("fchownat", path.text) { fchownat(raw, name, entry.user, entry.group, AT_SYMLINK_NOFOLLOW) }
-        if case .symbolicLink = entry.kind {} else {
+        if case .symbolicLink = entry.kind {
+        } else {
             try check("fchmodat", path.text) { fchmodat(raw, name, mode_t(entry.mode), 0) }
         }
         try setAttributes(entry, folder, name, path)
@@ -195,6 +196,7 @@ extension LayerArchive.Entry {
     /// When it was changed last; a year that no file system knows becomes one that it does.
     var time: timespec {
         let seconds = min(max(modified.seconds, -0x8000_0000), 0x3_7FFF_FFFF)
-        return timespec(tv_sec: seconds, tv_nsec: (0..<1_000_000_000).contains(modified.nanoseconds) ? modified.nanoseconds : 0)
+        return timespec(
+            tv_sec: seconds, tv_nsec: (0..<1_000_000_000).contains(modified.nanoseconds) ? modified.nanoseconds : 0)
     }
 }

@@ -20,7 +20,7 @@ package enum MethodRules {
         "covey.v1.Images/List": .tenant(Permission(.image, .read)),
         "covey.v1.Images/Delete": .tenant(Permission(.image, .delete)),
         "covey.v1.Registries/Pull": .tenant(Permission(.image, .create)),
-        "covey.v1.Registries/CheckLogin": .tenant(Permission(.image, .create)),
+        "covey.v1.Registries/CheckLogin": .tenant(Permission(.image, .use)),
         "covey.v1.Kernels/ImportKernel": .tenant(Permission(.kernel, .create)),
         "covey.v1.Kernels/Get": .tenant(Permission(.kernel, .read)),
         "covey.v1.Kernels/List": .tenant(Permission(.kernel, .read)),

@@ -72,7 +72,8 @@ package struct RegistryService: Covey_V1_Registries.SimpleServiceProtocol {
         guard image.metadata.name == name else { return nil }
         guard case .registry(let pull) = image.spec.source, pull.reference == reference.canonical else {
             throw CoveyError(
-                .conflict, "image \(name) is another one", remedy: "give this one another --name, or remove that one: "
+                .conflict, "image \(name) is another one",
+                remedy: "give this one another --name, or remove that one: "
                     + "covey image rm \(name)", resource: ResourceReference("image", name))
         }
         let operations = try await context.repositories.operations.list(tenant).items

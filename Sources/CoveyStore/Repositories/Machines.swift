@@ -34,16 +34,14 @@ package struct Machines: Sendable {
         asked.imageID = nil
         asked.kernelID = nil
         let digest = try core.digest(kind, name, labels, asked)
-        var reserved: Int?
-        defer { if let reserved { core.slots.release(node, reserved) } }
+        var tries = 0
         let made = try await table.create(
             VirtualMachine(metadata: metadata, spec: spec, status: status), node: node, bound: true,
             requestID: requestID, kind: kind, digest: digest
         ) { draft in
-            if let slot = reserved { core.slots.release(node, slot) }
-            reserved = nil
+            if tries > 0 { core.slots.forget(node) }
+            tries += 1
             let slot = try await reserveSlot(node)
-            reserved = slot
             draft.create(KeySpace.uid(node, slot), Array(metadata.id.description.utf8))
             let binding = BindingRecord(tenant: tenant.description, generation: metadata.generation)
             draft.create(KeySpace.binding(node, metadata.id), try BindingRecord.format.encode(binding))
@@ -218,8 +216,10 @@ package struct Machines: Sendable {
 
     /// Reserves the lowest free uid slot of a node.
     private func reserveSlot(_ node: NodeID) async throws -> Int {
+        if let slot = core.slots.take(node, limit: Machines.slotsPerNode) { return slot }
         let used = try await core.store.list(KeySpace.uids(node)).entries.compactMap { KeySpace.slot($0.key) }
-        guard let slot = core.slots.take(node, used: Set(used), limit: Machines.slotsPerNode) else {
+        core.slots.learn(node, used: Set(used))
+        guard let slot = core.slots.take(node, limit: Machines.slotsPerNode) else {
             throw CoveyError(
                 .exhausted, "node \(node) has \(Machines.slotsPerNode) machines, and no uid slot for another",
                 remedy: "remove machines that are not needed any more")

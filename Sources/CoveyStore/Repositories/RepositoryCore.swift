@@ -56,26 +56,44 @@ struct RepositoryCore: Sendable {
     }
 }
 
-/// The uid slots that calls of this process are about to take, so that they do not all try the lowest.
+/// The uid slots that calls of this process are about to take, so that they do not all try the same; and what is
+/// remembered of those that are used, so that not every call reads them all. The compare on absence alone decides.
 final class SlotReservations: Sendable {
-    private let taken = Mutex<[NodeID: Set<Int>]>([:])
+    private struct Node {
+        var used: Set<Int> = []
+        var next = 0
+        var isKnown = false
+    }
 
-    /// Reserves the lowest slot that is neither used nor reserved; nil where there is none below the limit.
-    func take(_ node: NodeID, used: Set<Int>, limit: Int) -> Int? {
-        taken.withLock { taken in
-            let reserved = taken[node] ?? []
-            guard let slot = (0..<limit).first(where: { !used.contains($0) && !reserved.contains($0) }) else {
-                return nil
+    private let nodes = Mutex<[NodeID: Node]>([:])
+
+    /// Reserves a slot that is not known to be used; nil where ``learn(_:used:)`` has to tell first what is.
+    func take(_ node: NodeID, limit: Int) -> Int? {
+        nodes.withLock { nodes in
+            guard var known = nodes[node], known.isKnown else { return nil }
+            defer { nodes[node] = known }
+            // Going round keeps a uid from being given again at once.
+            for offset in 0..<limit where !known.used.contains((known.next + offset) % limit) {
+                let slot = (known.next + offset) % limit
+                known.used.insert(slot)
+                known.next = slot + 1
+                return slot
             }
-            taken[node, default: []].insert(slot)
-            return slot
+            known.isKnown = false
+            return nil
         }
     }
 
-    /// Gives a reservation back.
-    func release(_ node: NodeID, _ slot: Int) {
-        taken.withLock { _ = $0[node]?.remove(slot) }
+    /// Says which slots are used.
+    func learn(_ node: NodeID, used: Set<Int>) {
+        nodes.withLock { nodes in
+            nodes[node, default: Node()].used = used
+            nodes[node]?.isKnown = true
+        }
     }
+
+    /// Another one has the slot: what is remembered is out of date.
+    func forget(_ node: NodeID) { nodes.withLock { $0[node]?.isKnown = false } }
 }
 
 /// A transaction that is being put together.
