@@ -21,7 +21,8 @@ package struct ExecSource: Sendable {
 }
 
 extension CoveyClient {
-    /// Runs a program in a guest and relays it.
+    /// Runs a program in a guest and relays it. Without standard input the relay outlives a daemon that is replaced:
+    /// it connects again and goes on where it stopped, within ``patience``.
     ///
     /// - Parameters:
     ///   - detach: Whether it goes on without the caller; returns then once it runs.
@@ -31,6 +32,19 @@ extension CoveyClient {
     package func exec(
         _ name: String, _ program: Program, detach: Bool = false, size: TerminalSize? = nil, id: String = requestID(),
         source: ExecSource = ExecSource(), output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws -> ExecExit? {
+        if detach || source.standardInput != nil {
+            return try await execOnce(name, program, detach: detach, size: size, id: id, source: source, output: output)
+        }
+        let relayed = Relayed(offsets: (0, 0), hasBegun: false, output: output)
+        return try await outliving(relayed, source, name, exec: id, size: size) { source, output in
+            try await execOnce(name, program, detach: false, size: size, id: id, source: source, output: output)
+        }
+    }
+
+    private func execOnce(
+        _ name: String, _ program: Program, detach: Bool, size: TerminalSize?, id: String,
+        source: ExecSource, output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws -> ExecExit? {
         var start = Covey_V1_ExecStart()
         start.tenant = tenant
@@ -58,7 +72,8 @@ extension CoveyClient {
         }
     }
 
-    /// Connects to a program that was started before, as ``exec(_:_:detach:size:id:source:output:)``.
+    /// Connects to a program that was started before, as ``exec(_:_:detach:size:id:source:output:)``. With `offsets`
+    /// and without standard input the relay outlives a daemon that is replaced.
     ///
     /// - Parameters:
     ///   - exec: The exec's id; ``ExecRecord/main`` is the machine's program, which is waited for.
@@ -67,6 +82,19 @@ extension CoveyClient {
         _ name: String, exec: String = ExecRecord.main, offsets: (stdout: Int64, stderr: Int64)? = nil,
         size: TerminalSize? = nil, source: ExecSource = ExecSource(),
         output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws -> ExecExit? {
+        guard let offsets, source.standardInput == nil else {
+            return try await attachOnce(name, exec: exec, offsets: offsets, size: size, source: source, output: output)
+        }
+        let relayed = Relayed(offsets: offsets, hasBegun: true, output: output)
+        return try await outliving(relayed, source, name, exec: exec, size: size) { source, output in
+            try await attachOnce(name, exec: exec, offsets: offsets, size: size, source: source, output: output)
+        }
+    }
+
+    func attachOnce(
+        _ name: String, exec: String, offsets: (stdout: Int64, stderr: Int64)?, size: TerminalSize?,
+        source: ExecSource, output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws -> ExecExit? {
         var start = Covey_V1_AttachStart()
         start.tenant = tenant

@@ -14,12 +14,17 @@ struct DaemonDeathTests {
         let script = "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); usleep 20000; done; exit 6"
         let exec = try #require(
             try await host.succeed("exec", "-d", "writer", "--", "sh", "-c", script).lines.first)
+        async let attached = host.run("exec", "writer", "--", "sh", "-c", script)
         try await eventually("some lines came") { try await host.run("logs", "writer/\(exec)").lines.count > 20 }
+        try await eventually("both run") { try await host.succeed("exec", "ls", "writer", "-q").lines.count == 2 }
         try await host.killDaemon()
         #expect(try host.machineProcesses(before.id) == [before.status.pid])
         try await host.start()
         let logs = try await host.succeed("logs", "-f", "writer/\(exec)")
         #expect(logs.lines == (0..<300).map { "line \($0)" }, "\(logs.lines.count) lines")
+        let relayed = try await attached
+        #expect(relayed.code == 6 && relayed.error.isEmpty, "\(relayed)")
+        #expect(relayed.lines == (0..<300).map { "line \($0)" }, "\(relayed.lines.count) lines")
         let after = try await host.inspect("writer")
         #expect(after.status.pid == before.status.pid)
         #expect(after.status.runGeneration == before.status.runGeneration)

@@ -82,14 +82,17 @@ struct RunCommand: Verb {
         let end: ProgramRelay.End
         do {
             end = try await relay.relay { source, output in
-                try await client.attach(id, size: relay.size, source: source, output: output)
+                try await client.attach(
+                    id, offsets: (0, 0), size: relay.size, source: source, output: output)
             }
         } catch {
             try await cleanUp(client, id)
             throw error
         }
         switch end {
-        case .program(let exit): return exit?.code ?? 0
+        case .program(let exit):
+            if rm { try await awaitRemoval(client, id) }
+            return exit?.code ?? 0
         case .left:
             Standard.error("covey: left \(made.metadata.name) running\n")
             return ErrorCode.cancelled.exitCode
@@ -116,6 +119,15 @@ struct RunCommand: Verb {
             return last.status.exitCode ?? 0
         } catch let error as CoveyError where error.code == .notFound && rm {
             return 0
+        }
+    }
+
+    /// The name is free again when the command is over. A daemon that is slow or away removes the machine later.
+    private func awaitRemoval(_ client: CoveyClient, _ id: String) async throws {
+        do {
+            try await MachineWait(goal: .deleted, limit: .seconds(10)).wait(client, id)
+        } catch let error as CoveyError where [.notFound, .deadline, .unavailable].contains(error.code) {
+            return
         }
     }
 
