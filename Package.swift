@@ -159,8 +159,8 @@ let beside: [Target] = [
     tests(
         "CoveyRegistryTests",
         [
-            "CoveyRegistry", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive", nioCore, nioPosix,
-            nioHTTP1,
+            "CoveyRegistry", "CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", subprocess,
+            crypto,
         ]),
     tests(
         "CoveyNodeTests",

@@ -142,7 +142,8 @@ package struct RegistryImages: LayeredImages {
                 }
                 progress("unpack", total, total, "bytes")
             }
-            try await group.waitForAll()
+            // The first failure ends the others: waitForAll would wait for them.
+            for try await _ in group {}
         }
     }
 }
