@@ -63,7 +63,7 @@ struct CutTests {
         #expect(image.origin.manifestDigest == registry.manifestDigest)
         #expect(try readFile("\(tree)/file").count == CutTests.size)
         #expect(try listFolder("\(scratch.path)/blobs/partial").isEmpty)
-        #expect(try listFolder("\(scratch.path)/blobs/sha256").count == 2)
+        #expect(try listFolder("\(scratch.path)/blobs/sha256").count == 3)
         #expect(
             FakeRegistry.digest(try readFile("\(scratch.path)/blobs/sha256/\(registry.layerDigest.dropFirst(7))"))
                 == registry.layerDigest)

@@ -238,7 +238,7 @@ struct RealRegistryTests {
         let puller = try Puller(quickSettings(plainHTTP: [registry.host]))
         var image: UnpackedImage? = try await puller.pull("\(registry.host)/test/small:1", into: "a").image
         let count = try puller.stored().whole.count
-        #expect(count == 2)
+        #expect(count == 3)
         #expect(try await puller.images.collect(partial: true) { [] } == ByteCount(0))
         #expect(try puller.stored().whole.count == count, "held by the image")
         let digest = try #require(image?.origin.configurationDigest)
