@@ -42,6 +42,8 @@ struct Ext4Builder {
         var blocks: Int64 = 0
         /// Files, folders, links, devices.
         var inodes: Int64 = 0
+        /// Further names of files that were counted already.
+        var furtherNames: Int64 = 0
         /// The paths, from `/`, sorted within each folder.
         var paths: [String] = []
     }
@@ -49,10 +51,14 @@ struct Ext4Builder {
     /// Measures a folder. Blocks.
     static func measure(_ folder: String, _ cancellation: Cancellation) throws -> Content {
         var content = Content()
+        var shared: Set<[Int]> = []
         func walk(_ path: String, _ inside: String) throws {
             try cancellation.check()
             let facts = try FileFacts(path)
             content.inodes += 1
+            if facts.kind != .folder, facts.links > 1, !shared.insert(facts.identity).inserted {
+                content.furtherNames += 1
+            }
             content.paths.append(inside.isEmpty ? "/" : inside)
             switch facts.kind {
             case .folder:
@@ -111,6 +117,27 @@ struct Ext4Builder {
         } catch {
             throw FreeSpace.explain(error, in: parentFolder(target), doing: "making a disk image")
         }
+    }
+
+    /// Sets every inode's times of change and access to one second after 1970, by their numbers, so that the file depends
+    /// on nothing but names, content and the times of content. mke2fs gives numbers in order: the root has the second,
+    /// `lost+found` the eleventh, and all else follows.
+    func settleAllTimes(_ target: String, _ content: Content, script: String, pool: BlockingPool) async throws {
+        let last = 10 + content.inodes - content.furtherNames
+        try await pool.run { @Sendable () throws in
+            var lines: [UInt8] = []
+            for inode in [2] + Array(11...max(11, last)) {
+                for field in ["ctime", "atime"] {
+                    lines += "set_inode_field <\(inode)> \(field) 19700101000001\n".utf8
+                    lines += "set_inode_field <\(inode)> \(field)_extra 0\n".utf8
+                }
+            }
+            try writeFileAtomically(script, lines)
+        }
+        try await Tool.debugfs.run(
+            ["-w", "-f", script, target], environment: ["E2FSPROGS_FAKE_TIME": "1"], limit: .seconds(600),
+            outputLimit: 1 << 30)
+        try await pool.run { @Sendable () throws in try removeFile(script) }
     }
 
     /// Sets every inode's change time, which mke2fs takes from the folder, to one second after 1970,

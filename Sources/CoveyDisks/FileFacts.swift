@@ -12,6 +12,8 @@ struct FileFacts: Equatable, Sendable {
     let kind: Kind
     /// Its length in bytes.
     let size: Int64
+    /// How many names it has.
+    let links: Int
     /// Bytes that it takes on disk.
     let allocated: Int64
     /// Which file it is and when it changed last; another file or content has another one.
@@ -42,6 +44,7 @@ struct FileFacts: Equatable, Sendable {
             case _: .other
             }
         size = Int64(information.st_size)
+        links = Int(information.st_nlink)
         allocated = Int64(information.st_blocks) * 512
         identity = [
             Int(bitPattern: UInt(information.st_dev)), Int(bitPattern: UInt(information.st_ino)),

@@ -84,7 +84,7 @@ package struct ImageStore: ImageLibrary {
                 for name in fileExists(folder.root) ? try listFolder(folder.root) : [] {
                     guard let id = ImageID(name) else { continue }
                     guard let origin = try folder.load(id)?.origin else { continue }
-                    wanted.insert(origin.configurationDigest)
+                    wanted.formUnion([origin.manifestDigest, origin.configurationDigest])
                     wanted.formUnion(origin.layers.map(\.digest))
                 }
                 return wanted

@@ -40,6 +40,7 @@ struct LayeredImage {
         try await builder.make(
             target, from: root, size: ByteCount(size),
             inodes: content.inodes * 5 / 4 + LayeredImage.inodes, options: ["-J", "size=16"], pool: pool)
+        try await builder.settleAllTimes(target, content, script: "\(target).times", pool: pool)
         try await pool.run { @Sendable () throws in try removeTree(root) }
     }
 

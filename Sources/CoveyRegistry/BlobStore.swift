@@ -75,6 +75,17 @@ final class BlobStore: Sendable {
         }
     }
 
+    /// Keeps bytes that were verified. The blob has to be marked.
+    func keep(_ bytes: [UInt8], as digest: ContentDigest) async throws {
+        try await pool.run { @Sendable () throws in
+            let target = self.path(digest)
+            try makeFolder(parentFolder(target))
+            do throws(SystemError) { try writeFileAtomically(target, bytes) } catch {
+                throw FullDisk.explain(error, doing: "keeping \(digest)")
+            }
+        }
+    }
+
     /// Takes in a file that lies on the same file system and was verified.
     func publish(_ file: String, _ digest: ContentDigest) async throws {
         try await pool.run { @Sendable () throws in

@@ -35,13 +35,8 @@ package struct RegistryImages: LayeredImages {
             let repository = try RegistryRepository(
                 reference, plainHTTP: pull.plainHTTP, credentials: access, settings: settings, session: session)
             let platform = Platform.of(settings.architecture)
-            let (manifest, digest) = try await repository.image(platform)
-            return try await fetch(manifest, of: repository, platform, into: folder, progress) { document in
-                ImageOrigin(
-                    reference: reference.canonical, manifestDigest: digest.description,
-                    configurationDigest: manifest.config.digest.description, layers: manifest.layers.map(\.model),
-                    history: document.steps)
-            }
+            let found = try await repository.image(platform)
+            return try await fetch(found, of: repository, platform, into: folder, progress)
         }
     }
 
@@ -59,14 +54,15 @@ package struct RegistryImages: LayeredImages {
     // MARK: fetching
 
     private func fetch(
-        _ manifest: ImageManifestV2, of repository: RegistryRepository, _ platform: Platform, into folder: String,
-        _ progress: @escaping ProgressHandler, origin: (ConfigurationDocument) -> ImageOrigin
+        _ found: RegistryRepository.Found, of repository: RegistryRepository, _ platform: Platform,
+        into folder: String, _ progress: @escaping ProgressHandler
     ) async throws -> UnpackedImage {
+        let manifest = found.manifest
         try checkSize(manifest)
-        let all = [manifest.config] + manifest.layers
-        let digests = all.map(\.digest)
+        let digests = [found.digest, manifest.config.digest] + manifest.layers.map(\.digest)
         blobs.mark(digests)
         let hold = BlobHold { [blobs] in blobs.unmark(digests) }
+        try await blobs.keep(found.bytes, as: found.digest)
         try await bring(manifest.config, "the image's configuration", repository) { _, _ in }
         let path = blobs.path(manifest.config.digest)
         let bytes = try await pool.run { @Sendable () throws in try readFile(path, limit: Manifest.limit) }
@@ -75,7 +71,11 @@ package struct RegistryImages: LayeredImages {
         try await unpack(manifest.layers, into: folder, progress) { layer, progress in
             try await bring(layer, layer.digest.name, repository, progress: progress)
         }
-        return UnpackedImage(origin: origin(document), configuration: programs, hold: hold)
+        let origin = ImageOrigin(
+            reference: repository.reference.canonical, manifestDigest: found.digest.description,
+            configurationDigest: manifest.config.digest.description, layers: manifest.layers.map(\.model),
+            history: document.steps)
+        return UnpackedImage(origin: origin, configuration: programs, hold: hold)
     }
 
     private func bring(
@@ -142,7 +142,8 @@ package struct RegistryImages: LayeredImages {
                 }
                 progress("unpack", total, total, "bytes")
             }
-            try await group.waitForAll()
+            // The first failure ends the others: waitForAll would wait for them.
+            for try await _ in group {}
         }
     }
 }

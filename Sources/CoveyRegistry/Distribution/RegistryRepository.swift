@@ -47,11 +47,18 @@ struct RegistryRepository: Sendable {
         return RegistryEndpoint(base: base, name: registry, session: session, credentials: credentials)
     }
 
-    /// The manifest for a platform, verified, with its digest.
-    func image(_ platform: Platform) async throws -> (manifest: ImageManifestV2, digest: ContentDigest) {
+    /// An image's manifest.
+    struct Found: Sendable {
+        var manifest: ImageManifestV2
+        var digest: ContentDigest
+        var bytes: [UInt8]
+    }
+
+    /// The manifest for a platform, verified.
+    func image(_ platform: Platform) async throws -> Found {
         let first = try await manifest(reference.selector, expected: reference.digest, size: nil)
         switch first.manifest {
-        case .image(let image): return (image, first.digest)
+        case .image(let image): return Found(manifest: image, digest: first.digest, bytes: first.bytes)
         case .index(let entries):
             let chosen = try Manifest.choose(platform, from: entries)
             let second = try await manifest(chosen.digest.description, expected: chosen.digest, size: chosen.size)
@@ -59,7 +66,7 @@ struct RegistryRepository: Sendable {
                 throw CoveyError(
                     .unsupported, "the image's index leads to another index", remedy: "tell the one who published it")
             }
-            return (image, second.digest)
+            return Found(manifest: image, digest: second.digest, bytes: second.bytes)
         }
     }
 
@@ -76,7 +83,7 @@ struct RegistryRepository: Sendable {
 
     private func manifest(
         _ selector: String, expected: ContentDigest?, size: Int64?
-    ) async throws -> (manifest: Manifest, digest: ContentDigest) {
+    ) async throws -> (manifest: Manifest, digest: ContentDigest, bytes: [UInt8]) {
         try await first { endpoint in
             let (bytes, type) = try await endpoint.manifest(reference.repository, selector)
             guard let digest = ContentDigest(hex: hexadecimal(SHA256.hash(data: bytes))) else {
@@ -87,7 +94,7 @@ struct RegistryRepository: Sendable {
                     .corrupt, "\(endpoint.name) sends another manifest than \(selector): its digest is \(digest)",
                     remedy: "the server, or one on the way to it, sends other bytes: tell the one who runs it")
             }
-            return (try Manifest.read(bytes, type: type), digest)
+            return (try Manifest.read(bytes, type: type), digest, bytes)
         }
     }
 

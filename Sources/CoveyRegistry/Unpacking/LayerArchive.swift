@@ -32,35 +32,80 @@ final class LayerArchive {
     private static let end: Int32 = 1
     private static let warning: Int32 = -20
     private static let block = 1 << 17
+    private static let record = 512
 
     private let archive: OpaquePointer
+    private let stream: OpaquePointer
     private let name: String
+    private var streamed = 0
+    private var padding: UnsafeMutableRawBufferPointer?
 
     /// Reads a file from its descriptor's position; the descriptor must outlive the archive.
     init(descriptor: Int32, name: String) throws {
-        guard let archive = archive_read_new() else { throw CoveyError(.exhausted, "no memory to read \(name)") }
+        guard let stream = archive_read_new() else { throw CoveyError(.exhausted, "no memory to read \(name)") }
+        guard let archive = archive_read_new() else {
+            archive_read_free(stream)
+            throw CoveyError(.exhausted, "no memory to read \(name)")
+        }
         self.archive = archive
+        self.stream = stream
         self.name = name
         for status in [
-            archive_read_support_filter_gzip(archive), archive_read_support_filter_zstd(archive),
-            archive_read_support_format_tar(archive), archive_read_support_format_empty(archive),
+            archive_read_support_filter_gzip(stream), archive_read_support_filter_zstd(stream),
+            archive_read_support_format_raw(stream), archive_read_support_format_empty(stream),
+            archive_read_support_format_tar(archive),
         ] where status != 0 {
             throw CoveyError(
                 .unsupported, "this libarchive was built without gzip or zstd",
                 remedy: "run: apt-get install libarchive13")
         }
-        try require(archive_read_open_fd(archive, descriptor, LayerArchive.block))
+        try require(archive_read_open_fd(stream, descriptor, LayerArchive.block))
         // A stream within a stream within a stream is how a bomb of a few bytes is made.
-        guard archive_filter_count(archive) <= 2 else {
+        guard archive_filter_count(stream) <= 2 else {
             throw CoveyError(
                 .corrupt, "\(name) is compressed more than once", remedy: "do not use this image, or ask its publisher")
         }
+        var entry: OpaquePointer?
+        let first = archive_read_next_header(stream, &entry)
+        if first != LayerArchive.end { try require(first) }
+        try require(
+            archive_read_open(
+                archive, Unmanaged.passUnretained(self).toOpaque(), nil,
+                { _, client, buffer in
+                    guard let client, let buffer else { return -1 }
+                    return Unmanaged<LayerArchive>.fromOpaque(client).takeUnretainedValue().read(buffer)
+                }, nil))
     }
 
-    deinit { archive_read_free(archive) }
+    deinit {
+        archive_read_free(archive)
+        archive_read_free(stream)
+        padding?.deallocate()
+    }
+
+    /// Gives libarchive the next bytes of the tar, and behind their end what a tar ends with: some tools leave it out,
+    /// and docker takes their layers.
+    private func read(_ buffer: UnsafeMutablePointer<UnsafeRawPointer?>) -> Int {
+        var size = 0
+        var offset: Int64 = 0
+        if padding != nil { return 0 }
+        var status: Int32 = 0
+        repeat { status = archive_read_data_block(stream, buffer, &size, &offset) } while status == 0 && size == 0
+        if status == 0 || (status == LayerArchive.warning && size > 0) {
+            streamed += size
+            return size
+        }
+        guard status == LayerArchive.end else { return -1 }
+        let missing = (LayerArchive.record - streamed % LayerArchive.record) % LayerArchive.record
+        let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: missing + 2 * LayerArchive.record, alignment: 16)
+        zeros.initializeMemory(as: UInt8.self, repeating: 0)
+        padding = zeros
+        buffer.pointee = UnsafeRawPointer(zeros.baseAddress)
+        return zeros.count
+    }
 
     /// Bytes of the file that have been read.
-    var consumed: Int64 { archive_filter_bytes(archive, -1) }
+    var consumed: Int64 { archive_filter_bytes(stream, -1) }
 
     /// The next entry; nil at the end. Errors: ``ErrorCode/corrupt``.
     func next(attributeLimit: Int) throws -> Entry? {
@@ -142,7 +187,8 @@ final class LayerArchive {
 
     private func require(_ status: Int32) throws {
         if status == 0 || status == LayerArchive.warning { return }
-        let text = archive_error_string(archive).map { String(cString: $0) }
+        let failed = archive_errno(stream) != 0 ? stream : archive
+        let text = archive_error_string(failed).map { String(cString: $0) }
         throw corrupt("cannot be read" + (text.map { ": \($0)" } ?? ""))
     }
 

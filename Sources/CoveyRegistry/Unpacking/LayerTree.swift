@@ -50,6 +50,20 @@ final class LayerTree {
         return folder
     }
 
+    /// The folder that a whiteout speaks of; nil where there is none, and so nothing to hide: some tools hide what was
+    /// in a folder that the same layer replaces by a file.
+    func parentOfHidden(_ path: EntryPath) throws -> OpenFolder? {
+        try leave()
+        let parents = path.parts.dropLast()
+        if parents.isEmpty { return root }
+        do { current = try open(parents).map { (parents, $0) } } catch let error as CoveyError
+            where error.code == .corrupt
+        {
+            return nil
+        }
+        return current?.folder
+    }
+
     /// The tree's root, for its own entry.
     func rootFolder() throws -> OpenFolder {
         try leave()
@@ -144,14 +158,19 @@ final class LayerTree {
             throw refusal(path, "is no folder")
         }
         let folder = try OpenFolder(FileDescriptor(owning: opened))
-        // Through links a folder can lie deeper than its path says, and deeper with each layer.
-        var real = [CChar](repeating: 0, count: 4096)
-        let length = try check("readlink", shown(path)) { readlink("/proc/self/fd/\(opened)", &real, real.count - 1) }
-        let inside = real.prefix(length).dropFirst(rootPath.utf8.count)
-        guard length < real.count - 300, inside.count(where: { $0 == 47 }) <= limits.depth else {
-            throw refusal(path, "leads deeper than \(limits.depth) folders")
-        }
+        guard try isWithinDepth(folder) else { throw refusal(path, "leads deeper than \(limits.depth) folders") }
         return folder
+    }
+
+    /// Whether a folder lies where it can still be named by a path. Through links it can lie deeper than its path says,
+    /// and deeper with each layer, until nobody could remove it any more.
+    private func isWithinDepth(_ folder: OpenFolder) throws -> Bool {
+        var real = [CChar](repeating: 0, count: 4096)
+        let length = try check("readlink", "a folder of the image") {
+            readlink("/proc/self/fd/\(folder.descriptor.raw)", &real, real.count - 1)
+        }
+        let inside = real.prefix(length).dropFirst(rootPath.utf8.count)
+        return length < real.count - 300 && inside.count(where: { $0 == 47 }) <= limits.depth
     }
 
     /// Makes the missing folders of a path, which no layer has described.
@@ -175,6 +194,11 @@ final class LayerTree {
             if above !== root { try above.restoreTimes() }
             touch(above, name)
             let made = try above.folder(name)
+            guard try isWithinDepth(made) else {
+                try check("unlinkat", shown(name)) { unlinkat(raw, name, AT_REMOVEDIR) }
+                throw refusal(
+                    Array(path.joined(separator: [47])).cString, "leads deeper than \(limits.depth) folders")
+            }
             made.setTimes(timespec())
             try made.restoreTimes()
             above = made

@@ -60,7 +60,8 @@ final class Unpacker {
         }
         if Whiteout.isPlumbing(last) { return }
         if let whiteout = try Whiteout.read(last) {
-            return try tree.hide(whiteout, in: try tree.parent(of: path))
+            guard let folder = try tree.parentOfHidden(path) else { return }
+            return try tree.hide(whiteout, in: folder)
         }
         let folder = try tree.parent(of: path)
         let name = last.cString

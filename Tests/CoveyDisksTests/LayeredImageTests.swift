@@ -1,0 +1,110 @@
+import CoveyImages
+import CoveyModel
+import CoveySystem
+import Glibc
+import Synchronization
+import Testing
+
+@testable import CoveyDisks
+
+/// Layers out of nothing: a tree that a closure makes.
+private final class MadeUpLayers: LayeredImages {
+    struct State {
+        var collected: [Set<String>] = []
+        var forgotten: [RegistryPull] = []
+        var released = 0
+    }
+
+    let state = Mutex(State())
+    private let fill: @Sendable (String) throws -> Void
+
+    init(_ fill: @escaping @Sendable (String) throws -> Void) { self.fill = fill }
+
+    func pull(
+        _ pull: RegistryPull, into folder: String, progress: @escaping ProgressHandler
+    ) async throws -> UnpackedImage {
+        try fill(folder)
+        let origin = ImageOrigin(
+            reference: pull.reference, manifestDigest: "sha256:" + String(repeating: "a1", count: 32),
+            configurationDigest: "sha256:c", layers: [ImageLayer(digest: "sha256:l", size: ByteCount(1), mediaType: "x")],
+            history: [])
+        return UnpackedImage(
+            origin: origin, configuration: ImageConfiguration(command: ["x"]),
+            hold: BlobHold { [weak self] in self?.state.withLock { $0.released += 1 } })
+    }
+
+    func forget(_ pull: RegistryPull) async throws { state.withLock { $0.forgotten.append(pull) } }
+
+    func collect(partial: Bool, wanted: @Sendable () async throws -> Set<String>) async throws -> ByteCount {
+        let wanted = try await wanted()
+        state.withLock { $0.collected.append(wanted) }
+        return ByteCount(0)
+    }
+}
+
+@Suite("Images of layers")
+struct LayeredImageTests {
+    private static let ids = IdentifierSource(time: { Timestamp(milliseconds: 1_700_000_000_000) })
+
+    private static func fill(_ folder: String) throws {
+        for name in ["b", "a", "c"] {
+            try makeFolder("\(folder)/\(name)/inner", mode: 0o755)
+            try writeFileAtomically("\(folder)/\(name)/file", Array(name.utf8), mode: 0o644)
+            try setFileTimes("\(folder)/\(name)/file", secondsSince1970: 1000)
+            try setFileTimes("\(folder)/\(name)/inner", secondsSince1970: 1000)
+        }
+        try check("link") { link("\(folder)/a/file", "\(folder)/a/second") }
+        for name in ["a", "b", "c"] { try setFileTimes("\(folder)/\(name)", secondsSince1970: 1000) }
+        try setFileTimes(folder, secondsSince1970: 1000)
+    }
+
+    private func scratch() throws -> String {
+        let path = "/tmp/cvy-layers-\(getpid())-\(UInt32.random(in: .min ... .max))"
+        try makeFolder(path)
+        return path
+    }
+
+    @Test("the same manifest gives the same bytes, a sound file system, and places for what a machine mounts")
+    func deterministic() async throws {
+        let root = try scratch()
+        defer { try? removeTree(root) }
+        let layers = MadeUpLayers { try LayeredImageTests.fill($0) }
+        let store = ImageStore(root: root, layers: layers)
+        let source = ImageSpec.Source.registry(pull: RegistryPull(reference: "docker.io/library/x:1"))
+        var digests: Set<String> = []
+        for _ in 0..<2 {
+            let image = try await store.build(Self.ids.next(), from: source) { _, _, _, _ in }
+            digests.insert(image.digest)
+            #expect(image.origin?.reference == "docker.io/library/x:1")
+            try await Tool(name: "e2fsck", package: "e2fsprogs").run(["-fn", image.path], limit: .seconds(60))
+            let listing = try await Tool.debugfs.run(["-R", "ls -p /", image.path], limit: .seconds(60)).text
+            for name in ["dev", "proc", "sys", "run", "tmp", "a"] { #expect(listing.contains("/\(name)/"), "\(name)") }
+            #expect(image.size.bytes > 64 << 20)
+        }
+        #expect(digests.count == 1)
+        #expect(layers.state.withLock(\.released) == 2)
+    }
+
+    @Test("blobs are collected without those of images that are there; a failed pull leaves nothing")
+    func collection() async throws {
+        let root = try scratch()
+        defer { try? removeTree(root) }
+        let layers = MadeUpLayers { try LayeredImageTests.fill($0) }
+        let store = ImageStore(root: root, layers: layers)
+        let pull = RegistryPull(reference: "docker.io/library/x:1", access: "token")
+        let id = Self.ids.next(Image.self)
+        _ = try await store.build(id, from: .registry(pull: pull)) { _, _, _, _ in }
+        let broken = MadeUpLayers { _ in throw CoveyError(.corrupt, "broken") }
+        let other = ImageStore(root: root, layers: broken)
+        await #expect(throws: CoveyError.self) {
+            _ = try await other.build(Self.ids.next(), from: .registry(pull: pull)) { _, _, _, _ in }
+        }
+        #expect(
+            broken.state.withLock(\.collected) == [["sha256:l", "sha256:c", "sha256:" + String(repeating: "a1", count: 32)]])
+        #expect(try listFolder(root) == ["\(id)"])
+        try await store.release(.registry(pull: pull))
+        #expect(layers.state.withLock(\.forgotten) == [pull])
+        try await store.remove(id)
+        #expect(layers.state.withLock(\.collected) == [[]])
+    }
+}
