@@ -26,7 +26,8 @@ private final class MadeUpLayers: LayeredImages {
         try fill(folder)
         let origin = ImageOrigin(
             reference: pull.reference, manifestDigest: "sha256:" + String(repeating: "a1", count: 32),
-            configurationDigest: "sha256:c", layers: [ImageLayer(digest: "sha256:l", size: ByteCount(1), mediaType: "x")],
+            configurationDigest: "sha256:c",
+            layers: [ImageLayer(digest: "sha256:l", size: ByteCount(1), mediaType: "x")],
             history: [])
         return UnpackedImage(
             origin: origin, configuration: ImageConfiguration(command: ["x"]),
@@ -100,7 +101,9 @@ struct LayeredImageTests {
             _ = try await other.build(Self.ids.next(), from: .registry(pull: pull)) { _, _, _, _ in }
         }
         #expect(
-            broken.state.withLock(\.collected) == [["sha256:l", "sha256:c", "sha256:" + String(repeating: "a1", count: 32)]])
+            broken.state.withLock(\.collected) == [
+                ["sha256:l", "sha256:c", "sha256:" + String(repeating: "a1", count: 32)]
+            ])
         #expect(try listFolder(root) == ["\(id)"])
         try await store.release(.registry(pull: pull))
         #expect(layers.state.withLock(\.forgotten) == [pull])
