@@ -27,7 +27,8 @@ struct LifeTests {
         let host = try await TestHost.current()
         try await host.succeed("vm", "create", "--name", "disk", "--restart", "always", "busybox")
         try await host.succeed("exec", "disk", "--", "sh", "-c", "echo kept > /root/file; sync")
-        try await host.succeed("vm", "stop", "disk")
+        // Far beyond the command's own deadline: a guest that does not go by itself fails the test.
+        try await host.succeed("vm", "stop", "--timeout", "1h", "disk")
         #expect(try await host.phase("disk", "stopped").status.lastEnd == "stopped")
         try await host.succeed("vm", "start", "disk")
         let machine = try await host.ready("disk", generation: 2)
