@@ -17,7 +17,9 @@ extension MachineWorker {
             _ = try await host.repositories.machines.updateSpec(id) { $0.deleting = true }
         case .startMachine, .restartMachine:
             _ = try await host.repositories.machines.updateSpec(id) { $0.wanted = .stopped }
-        case .stopMachine, .killMachine, .deleteMachine, .buildImage, .deleteImage, .importKernel, .deleteKernel: break
+        case .stopMachine, .killMachine, .deleteMachine, .buildImage, .deleteImage, .importKernel, .deleteKernel,
+            .createVolume, .resizeVolume, .deleteVolume:
+            break
         }
     }
 
@@ -100,7 +102,7 @@ extension MachineWorker {
             if spec.wanted != .stopped { return Verdict(state: .cancelled) }
             return status.phase == .stopped || status.phase == .failed ? Verdict(state: .succeeded) : nil
         case .deleteMachine: return nil
-        case .buildImage, .deleteImage, .importKernel, .deleteKernel:
+        case .buildImage, .deleteImage, .importKernel, .deleteKernel, .createVolume, .resizeVolume, .deleteVolume:
             return Verdict(
                 state: .failed, error: CoveyError(.internalError, "operation \(operation.spec.kind) names a vm"))
         }
