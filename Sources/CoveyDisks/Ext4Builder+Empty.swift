@@ -16,7 +16,7 @@ extension Ext4Builder {
         do {
             try await tool.run(
                 [
-                    "-q", "-F", "-t", "ext4", "-L", label, "-U", uuid, "-m", "0",
+                    "-q", "-F", "-t", "ext4", "-L", label, "-U", uuid, "-m", "0", "-O", "has_journal",
                     "-E", "root_owner=0:0,assume_storage_prezeroed=1", target, "\(size.bytes / 1024)k",
                 ], environment: ["MKE2FS_CONFIG": settings], limit: .seconds(600))
             try await pool.run { @Sendable () throws in try removeFile(settings) }

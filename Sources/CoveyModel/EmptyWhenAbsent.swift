@@ -1,4 +1,4 @@
-/// A list that records of older programs lack: what is absent is read as empty.
+/// A list that records of older programs lack: what is absent is read as empty, and what is empty is left out.
 @propertyWrapper
 package struct EmptyWhenAbsent<Element: Codable & Hashable & Sendable>: Hashable, Codable, Sendable {
     /// The list.
@@ -18,5 +18,12 @@ extension KeyedDecodingContainer {
         _ type: EmptyWhenAbsent<Element>.Type, forKey key: Key
     ) throws -> EmptyWhenAbsent<Element> {
         try decodeIfPresent(type, forKey: key) ?? EmptyWhenAbsent(wrappedValue: [])
+    }
+}
+
+extension KeyedEncodingContainer {
+    /// Chosen over the general method by synthesized conformances.
+    package mutating func encode<Element>(_ value: EmptyWhenAbsent<Element>, forKey key: Key) throws {
+        if !value.wrappedValue.isEmpty { try encode(value.wrappedValue, forKey: key) }
     }
 }

@@ -88,6 +88,18 @@ extension MachineWorker {
         return mounts
     }
 
+    /// A guest that answered and could not be made what it is for never will be in this run: whoever waits for it is
+    /// told at once, and a machine that was just made is taken away again.
+    func refused(_ error: CoveyError) async throws {
+        switch error.code {
+        case .invalid, .notFound, .conflict, .denied, .exhausted, .unsupported, .corrupt, .failure, .internalError:
+            break
+        case .unavailable, .unauthenticated, .deadline, .cancelled, .outcomeUnknown: return
+        }
+        run?.refused = error
+        try await failCreation(error)
+    }
+
     private func volume(_ mount: VolumeMount) async throws -> Volume {
         guard let id = mount.volumeID else {
             throw CoveyError(.internalError, "volume \(mount.volume) was not resolved")

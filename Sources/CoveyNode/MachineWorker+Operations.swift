@@ -93,6 +93,7 @@ extension MachineWorker {
             switch status.phase {
             case .running, .paused:
                 if spec.ready == .booted || run?.ready == true { return Verdict(state: .succeeded) }
+                if let refused = run?.refused { return Verdict(state: .failed, error: refused) }
                 return overdue(status)
             case .stopped: return Verdict(state: .succeeded)
             case .failed: return Verdict(state: .failed, error: status.lastError)

@@ -106,6 +106,7 @@ extension MachineWorker {
             }
         } catch {
             try await unreachable(CoveyError.wrapping(error))
+            if !hello.configured { try await refused(CoveyError.wrapping(error)) }
         }
     }
 

@@ -11,7 +11,6 @@ internal import Synchronization
 /// whole once is removed only when its record says so.
 final class VolumeKeeper: Sendable {
     private struct State {
-        var operations: [VolumeID: [Operation]] = [:]
         /// Volumes that are looked at now, and whether once more after that.
         var busy: [VolumeID: Bool] = [:]
         var making: [VolumeID: Task<StoredVolume, any Error>] = [:]
@@ -48,13 +47,9 @@ final class VolumeKeeper: Sendable {
     /// An operation on a volume: new, or taken back.
     func deliver(_ operation: Operation) {
         guard let id = VolumeID(operation.spec.targetID) else { return }
-        let making = state.withLock { state in
-            var list = state.operations[id] ?? []
-            list.removeAll { $0.metadata.id == operation.metadata.id }
-            state.operations[id] = list + [operation]
-            return operation.spec.cancelRequested && operation.spec.kind == .createVolume ? state.making[id] : nil
+        if operation.spec.cancelRequested && operation.spec.kind == .createVolume {
+            state.withLock { $0.making[id] }?.cancel()
         }
-        making?.cancel()
         post.yield(id)
     }
 
@@ -107,7 +102,7 @@ final class VolumeKeeper: Sendable {
         do {
             volume = try await host.repositories.volumes.get(id)
         } catch let error as CoveyError where error.code == .notFound {
-            return try await settle(id) { $0 == .deleteVolume ? (.succeeded, nil) : (.cancelled, nil) }
+            return try await settle(id, upTo: .max) { $0 == .deleteVolume ? (.succeeded, nil) : (.cancelled, nil) }
         }
         guard volume.status.node == host.node else { return }
         if volume.spec.deleting { return try await remove(volume) }
@@ -119,7 +114,7 @@ final class VolumeKeeper: Sendable {
             if let size = volume.status.size, size < volume.spec.size {
                 try await grow(volume)
             } else {
-                try await settle(id) { $0 == .deleteVolume ? nil : (.succeeded, nil) }
+                try await settle(id, upTo: volume.metadata.generation) { $0 == .deleteVolume ? nil : (.succeeded, nil) }
             }
         case .failed, .deleting: break
         }
@@ -127,7 +122,7 @@ final class VolumeKeeper: Sendable {
 
     private func make(_ volume: Volume) async throws {
         let id = volume.metadata.id
-        let taken = state.withLock { $0.operations[id] ?? [] }
+        let taken = try await operations(on: id, upTo: .max)
             .contains { $0.spec.kind == .createVolume && $0.spec.cancelRequested }
         do {
             if taken { throw CoveyError(.cancelled, "it was taken back") }
@@ -141,7 +136,7 @@ final class VolumeKeeper: Sendable {
                 status.lastError = nil
             }
             progress.clear("\(id)")
-            try await settle(id) { $0 == .deleteVolume ? nil : (.succeeded, nil) }
+            try await settle(id, upTo: volume.metadata.generation) { $0 == .deleteVolume ? nil : (.succeeded, nil) }
         } catch let fault as FaultInjected {
             throw fault
         } catch {
@@ -199,7 +194,7 @@ final class VolumeKeeper: Sendable {
     private func abandon(_ volume: Volume, _ error: CoveyError) async throws {
         let id = volume.metadata.id
         host.logger.error("volume not made", metadata: ["id": "\(id)", "error": "\(error)"])
-        try await settle(id) { kind in
+        try await settle(id, upTo: volume.metadata.generation) { kind in
             kind == .createVolume && error.code != .cancelled ? (.failed, error) : (.cancelled, nil)
         }
         try await host.volumes.remove(id)
@@ -215,14 +210,14 @@ final class VolumeKeeper: Sendable {
                 status.size = stored.size
                 status.allocated = stored.allocated
             }
-            try await settle(id) { $0 == .deleteVolume ? nil : (.succeeded, nil) }
+            try await settle(id, upTo: volume.metadata.generation) { $0 == .deleteVolume ? nil : (.succeeded, nil) }
         } catch let fault as FaultInjected {
             throw fault
         } catch {
             try Task.checkCancellation()
             let problem = CoveyError.wrapping(error)
             try await host.repositories.volumes.settleSize(id)
-            try await settle(id) { $0 == .resizeVolume ? (.failed, problem) : nil }
+            try await settle(id, upTo: volume.metadata.generation) { $0 == .resizeVolume ? (.failed, problem) : nil }
         }
     }
 
@@ -231,14 +226,22 @@ final class VolumeKeeper: Sendable {
         try await host.volumes.remove(id)
         try host.faults.reach("volume.removed")
         try await host.repositories.volumes.remove(id)
-        try await settle(id) { $0 == .deleteVolume ? (.succeeded, nil) : (.cancelled, nil) }
+        try await settle(id, upTo: volume.metadata.generation) {
+            $0 == .deleteVolume ? (.succeeded, nil) : (.cancelled, nil)
+        }
     }
 
-    /// Ends the operations on a volume that have a verdict.
+    /// The operations on a volume that go on, up to a generation of what is wanted of it.
+    private func operations(on id: VolumeID, upTo generation: Int64) async throws -> [Operation] {
+        try await host.repositories.operations.listUnfinished(node: host.node, target: "\(id)").items
+            .filter { $0.spec.generation <= generation }
+    }
+
+    /// Ends the operations on a volume, up to a generation of what is wanted of it, that have a verdict.
     private func settle(
-        _ id: VolumeID, _ verdict: (OperationKind) -> (OperationState, CoveyError?)?
+        _ id: VolumeID, upTo generation: Int64, _ verdict: (OperationKind) -> (OperationState, CoveyError?)?
     ) async throws {
-        for operation in state.withLock({ $0.operations[id] ?? [] }) {
+        for operation in try await operations(on: id, upTo: generation) {
             guard let (final, error) = verdict(operation.spec.kind) else { continue }
             do {
                 try await host.repositories.operations.updateStatus(operation.metadata.id) { status in
@@ -247,10 +250,6 @@ final class VolumeKeeper: Sendable {
                 }
             } catch let error as CoveyError where error.code == .conflict || error.code == .notFound {
                 // It is final already, or was pruned.
-            }
-            state.withLock { state in
-                state.operations[id]?.removeAll { $0.metadata.id == operation.metadata.id }
-                if state.operations[id]?.isEmpty == true { state.operations[id] = nil }
             }
         }
     }
