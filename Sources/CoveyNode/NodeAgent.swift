@@ -152,7 +152,7 @@ package final class NodeAgent: Sendable {
         switch operation.spec.kind {
         case .createMachine, .startMachine, .stopMachine, .killMachine, .restartMachine, .deleteMachine:
             concerns(operation)
-        case .buildImage, .deleteImage, .importKernel, .deleteKernel: false
+        case .buildImage, .deleteImage, .importKernel, .deleteKernel, .createVolume, .resizeVolume, .deleteVolume: false
         }
     }
 

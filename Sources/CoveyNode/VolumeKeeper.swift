@@ -90,6 +90,8 @@ final class VolumeKeeper: Sendable {
         } catch is CancellationError {
             // The daemon ends; the record says what is left to do.
         } catch let fault as FaultInjected {
+            // The agent dies here: nothing more is looked at.
+            post.finish()
             throw fault
         } catch {
             host.logger.error("volume not looked after", metadata: ["id": "\(id)", "error": "\(error)"])

@@ -11,7 +11,7 @@ package final class Cancellation: Sendable {
     package func cancel() { flag.store(true, ordering: .relaxed) }
 
     /// Whether the caller has given up.
-    var isCancelled: Bool { flag.load(ordering: .relaxed) }
+    package var isCancelled: Bool { flag.load(ordering: .relaxed) }
 
     /// Throws `CancellationError` once the caller has given up.
     package func check() throws {

@@ -69,7 +69,7 @@ struct VolumeStoreTests {
     @Test("on a full file system a volume is refused with a remedy and nothing is left; an absurd size is invalid")
     func fullDisk() async throws {
         try await withScratch { folder in
-            try await withSmallDisk(at: "\(folder)/small", size: "1M") { small in
+            try await withSmallDisk(at: "\(folder)/small", size: "64k") { small in
                 let store = VolumeStore(root: "\(small)/volumes")
                 let id: VolumeID = newID()
                 let error = await failure {

@@ -91,14 +91,6 @@ final class Rig: Sendable {
         _ = await task?.result
     }
 
-    /// Waits until the agent has ended by itself.
-    func ended() async -> Bool {
-        let task = agent.withLock { $0?.task }
-        _ = await task?.result
-        await kill()
-        return task != nil
-    }
-
     /// Makes a machine. The program is a word of ``SimulatedGuest``.
     func create(
         _ name: String, program: [String]? = ["sleep"], _ change: (inout MachineSpec) -> Void = { _ in }

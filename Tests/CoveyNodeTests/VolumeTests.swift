@@ -35,13 +35,17 @@ extension Volume {
     }
 }
 
-private func dieOnce(at point: String) -> FaultPoints {
+/// Lets the agent die once at a point, and tells when it has.
+private func dieOnce(at point: String) -> (faults: FaultPoints, died: AsyncStream<Void>) {
     let armed = Mutex(true)
-    return FaultPoints { name in
+    let (died, said) = AsyncStream<Void>.makeStream()
+    let faults = FaultPoints { name in
         guard name == point, armed.withLock({ $0 }) else { return }
         armed.withLock { $0 = false }
+        said.finish()
         throw FaultInjected(point: point)
     }
+    return (faults, died)
 }
 
 @Suite("Volumes on a node") struct VolumeTests {
@@ -149,24 +153,28 @@ private func dieOnce(at point: String) -> FaultPoints {
         arguments: ["volume.made", "volume.grown", "volume.removed"])
     func killed(_ point: String) async throws {
         try await Rig.with { rig in
-            try rig.start(faults: dieOnce(at: point))
+            let (faults, died) = dieOnce(at: point)
+            try rig.start(faults: faults)
             let made = try await rig.volume()
             let id = made.volume.metadata.id
             if point == "volume.made" {
-                _ = await rig.ended()
+                for await _ in died {}
+                await rig.kill()
                 try rig.start()
             }
             #expect(try await rig.wait(made.operation).status.state == .succeeded)
             let growth = try await rig.repositories.volumes.requestGrowth(
                 id, to: .mebibytes(32), node: rig.node, requestID: "grow")
             if point == "volume.grown" {
-                _ = await rig.ended()
+                for await _ in died {}
+                await rig.kill()
                 try rig.start()
             }
             #expect(try await rig.wait(growth.operation).status.state == .succeeded)
             let removal = try await rig.repositories.volumes.requestRemoval(id, node: rig.node, requestID: "rm")
             if point == "volume.removed" {
-                _ = await rig.ended()
+                for await _ in died {}
+                await rig.kill()
                 try rig.start()
             }
             #expect(try await rig.wait(removal.operation).status.state == .succeeded)
@@ -177,18 +185,11 @@ private func dieOnce(at point: String) -> FaultPoints {
     @Test("an agent killed between intent and launch starts the machine once, with its volume")
     func killedInStart() async throws {
         try await Rig.with { rig in
-            let died = AsyncStream<Void>.makeStream()
-            let armed = Mutex(true)
-            try rig.start(
-                faults: FaultPoints { name in
-                    guard name == "start.volumes", armed.withLock({ $0 }) else { return }
-                    armed.withLock { $0 = false }
-                    died.continuation.finish()
-                    throw FaultInjected(point: name)
-                })
+            let (faults, died) = dieOnce(at: "start.volumes")
+            try rig.start(faults: faults)
             let volume = try await rig.readyVolume()
             let (machine, created) = try await rig.create("web") { $0.volumes = [volume.mount()] }
-            for await _ in died.stream {}
+            for await _ in died {}
             await rig.kill()
             try rig.start()
             #expect(try await rig.wait(created).status.state == .succeeded)
