@@ -71,13 +71,15 @@ let adapters: [Target] = [
     module("CoveyQEMU", ["CoveyVMM", "CoveyModel", "CoveySystem", "CCovey"]),
     module(
         "CoveyDisks",
-        ["CoveyImages", "CoveyModel", "CoveySystem", "CCovey", "CArchive", subprocess, crypto]),
+        ["CoveyImages", "CoveyRootDisks", "CoveyModel", "CoveySystem", "CCovey", "CArchive", subprocess, crypto]),
     module(
         "CoveyRegistry",
         [
             "CoveyImages", "CoveyModel", "CoveySystem", "CCovey", "CArchive", asyncHTTPClient, nioCore, nioHTTP1,
             nioSSL, crypto,
         ]),
+    // Without packages, so that its conformance suite can also be a static program.
+    module("CoveyRootDisks", ["CoveyImages", "CoveyModel", "CoveySystem", "CCovey"]),
     module("CoveyGuestChannel", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     module("CoveyGuardClient", ["CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem"]),
 ]
@@ -114,8 +116,8 @@ let assembly: [Target] = [
         "CoveyDaemon",
         [
             "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyVMM", "CoveyQEMU",
-            "CoveyImages", "CoveyDisks", "CoveyRegistry", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyGuardClient",
-            "CoveyModel",
+            "CoveyImages", "CoveyDisks", "CoveyRootDisks", "CoveyRegistry", "CoveyGuestChannel", "CoveyGuestProtocol",
+            "CoveyGuardClient", "CoveyModel",
             "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
         ])
 ]
@@ -136,12 +138,19 @@ let executables: [Target] = [
         name: "covey-guard", dependencies: ["CoveyGuard"], swiftSettings: common, linkerSettings: staticExecutable),
     .executableTarget(
         name: "covey-guest", dependencies: ["CoveyGuest"], swiftSettings: common, linkerSettings: staticExecutable),
+    // The conformance suite of root disks as a program, for machines whose kernel has what the host's lacks.
+    .executableTarget(
+        name: "covey-disk-check",
+        dependencies: ["CoveyDiskConformance", "CoveyRootDisks", "CoveyModel", "CoveySystem"],
+        swiftSettings: common, linkerSettings: staticExecutable),
 ]
 
 let beside: [Target] = [
     module(
         "CoveyTesting",
         ["CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
+    // Apart from CoveyTesting, which stands on the store: a static program holds this one.
+    module("CoveyDiskConformance", ["CoveyImages", "CoveyModel", "CoveySystem"]),
     tests("CoveyModelTests", ["CoveyModel"]),
     tests("CoveySystemTests", ["CoveySystem", "CoveyModel"]),
     tests("CoveyStoreTests", ["CoveyStore", "CoveyTesting", "CoveyModel"]),
@@ -158,7 +167,12 @@ let beside: [Target] = [
             "CoveyTesting",
         ]),
     tests("CoveyQEMUTests", ["CoveyQEMU", "CoveyVMM", "CoveyModel", "CoveySystem", "CoveyTesting"]),
-    tests("CoveyDisksTests", ["CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive"]),
+    tests(
+        "CoveyDisksTests",
+        [
+            "CoveyDisks", "CoveyRootDisks", "CoveyDiskConformance", "CoveyImages", "CoveyModel", "CoveySystem",
+            "CoveyTesting", "CArchive",
+        ]),
     tests(
         "CoveyRegistryTests",
         [
@@ -201,8 +215,9 @@ let benchmarks: [Target] = [
 
 // Programs that tests run. They are no dependencies: a test that depends on a static program is linked statically too.
 let programsOfTests = [
+    "CoveyDisksTests": ["covey-disk-check"],
     "CoveyGuardTests": ["covey-guard"],
-    "CoveyMachineTests": ["covey-guard", "covey-guest"],
+    "CoveyMachineTests": ["covey-guard", "covey-guest", "covey-disk-check"],
 ]
 
 var targets = base + contracts + adapters + behaviour + surfaces + assembly + executables + beside + benchmarks

@@ -11,9 +11,9 @@ import time
 
 
 class Daemon:
-    def __init__(self, programs):
+    def __init__(self, programs, place="/tmp"):
         self.covey = f"{programs}/covey"
-        self.folder = tempfile.mkdtemp(prefix="covey-bench-", dir="/tmp")
+        self.folder = tempfile.mkdtemp(prefix="covey-bench-", dir=place)
         self.root = f"{self.folder}/r"
         self.socket = f"{self.root}/covey.sock"
         self.environment = {**os.environ, "COVEY_HOST": f"unix:{self.socket}"}

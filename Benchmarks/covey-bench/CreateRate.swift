@@ -135,7 +135,9 @@ struct CreateRate {
             MachineHost(
                 node: node, instance: instance, layout: NodeLayout(machines: "\(here)/vms", run: "\(here)/run"),
                 repositories: repositories, drivers: [SimulatedDriver(host)], supervisor: host, images: artifacts,
-                kernels: artifacts, disks: artifacts, guests: SimulatedConnector(host), clock: clock,
+                kernels: artifacts, disks: artifacts,
+                volumes: SimulatedVolumes(host, folder: "\(here)/volumes"), guests: SimulatedConnector(host),
+                clock: clock,
                 logger: Logger(label: "bench", factory: { _ in SwiftLogNoOpLogHandler() })))
     }
 }

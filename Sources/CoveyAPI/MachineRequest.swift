@@ -17,6 +17,10 @@ package struct MachineRequest: Hashable, Sendable {
     package var memory: ByteCount?
     /// Size of the root disk; nil is the image's.
     package var disk: ByteCount?
+    /// Volumes, in the order in which the machine sees them.
+    package var volumes: [VolumeMount] = []
+    /// A disk of its own for passing work.
+    package var scratch: ScratchDisk?
     /// The VMM.
     package var driver: DriverName?
     /// The accelerator.
@@ -53,6 +57,8 @@ extension Covey_V1_CreateVirtualMachineRequest {
         if let cpus = model.cpus { self.cpus = Int64(cpus) }
         if let memory = model.memory { memoryBytes = memory.bytes }
         if let disk = model.disk { diskBytes = disk.bytes }
+        volumes = model.volumes.map { Covey_V1_VolumeMount($0) }
+        if let scratch = model.scratch { self.scratch = Covey_V1_ScratchDisk(scratch) }
         driver = model.driver.wire
         accel = model.accel.wire
         if let restart = model.restart { self.restart = Covey_V1_RestartPolicy(restart) }
@@ -77,6 +83,8 @@ extension MachineRequest {
         if message.hasCpus { cpus = try Int(wire: message.cpus, "cpus") }
         if message.hasMemoryBytes { memory = ByteCount(message.memoryBytes) }
         if message.hasDiskBytes { disk = ByteCount(message.diskBytes) }
+        volumes = try message.volumes.converted { mount throws(CoveyError) in try VolumeMount(mount) }
+        if message.hasScratch { scratch = ScratchDisk(message.scratch) }
         driver = try DriverName.optional(message.driver, "driver")
         accel = try Accelerator.optional(message.accel, "accel")
         if message.hasRestart { restart = try RestartPolicy(message.restart) }

@@ -11,6 +11,14 @@ extension RestartPolicy: ExpressibleByArgument {
     package static var allValueStrings: [String] { ["never", "on-failure", "on-failure:N", "always"] }
 }
 
+extension VolumeMount: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
+}
+
+extension ScratchDisk: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
+}
+
 extension DriverName: ExpressibleByArgument {}
 extension Accelerator: ExpressibleByArgument {}
 extension ReadyCheck: ExpressibleByArgument {

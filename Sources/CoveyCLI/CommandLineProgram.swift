@@ -63,8 +63,8 @@ struct RootCommand: AsyncParsableCommand {
             discussion: "Example: covey run debian -- cat /etc/os-release", version: CoveyVersion.current,
             subcommands: [
                 RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self,
-                VMCommand.self, ImageCommand.self, KernelCommand.self, RegistryCommand.self, OperationCommand.self,
-                VersionCommand.self,
+                VMCommand.self, ImageCommand.self, KernelCommand.self, VolumeCommand.self, RegistryCommand.self,
+                OperationCommand.self, VersionCommand.self,
                 ConfigCommand.self, DoctorCommand.self, CompletionCommand.self,
             ] + CommandLineProgram.extra)
     }

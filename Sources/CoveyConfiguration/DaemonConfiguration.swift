@@ -13,6 +13,8 @@ package struct DaemonConfiguration: Hashable, Sendable {
     package var rateLimit: Int
     /// Bytes of a machine's console that are kept.
     package var consoleLimit: ByteCount
+    /// How root disks are made.
+    package var diskStrategy: DiskStrategyChoice
     /// The mirror that Debian images are built from; nil is apt's own.
     package var imageMirror: String?
     /// What is logged.

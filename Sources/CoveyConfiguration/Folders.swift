@@ -12,6 +12,8 @@ package struct Folders: Hashable, Sendable {
     package var images: String
     /// Kernels.
     package var kernels: String
+    /// Volumes.
+    package var volumes: String
     /// One folder a machine, with disks, handle and logs.
     package var machines: String
     /// What may vanish at a reboot.
@@ -26,6 +28,7 @@ package struct Folders: Hashable, Sendable {
         self.state = "\(state)/state"
         images = "\(state)/images"
         kernels = "\(state)/kernels"
+        volumes = "\(state)/volumes"
         machines = "\(state)/vms"
         socket = root.map { "\($0)/covey.sock" } ?? "/run/covey/covey.sock"
         configuration = root.map { "\($0)/config.yaml" } ?? "/etc/covey/config.yaml"

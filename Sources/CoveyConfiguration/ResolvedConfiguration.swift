@@ -40,7 +40,8 @@ package struct ResolvedConfiguration: Sendable {
         let configuration = DaemonConfiguration(
             folders: try reader.folders(), rateLimit: try reader.number(.apiRateLimit, 1...1_000_000),
             consoleLimit: try reader.size(.consoleLimit, .kibibytes(64)...(.gibibytes(64))),
-            imageMirror: try reader.text(.imageMirror), logLevel: try reader.word(.logLevel),
+            diskStrategy: try reader.word(.diskStrategy), imageMirror: try reader.text(.imageMirror),
+            logLevel: try reader.word(.logLevel),
             accel: try reader.word(.machineAccel), cpus: try reader.number(.machineCPUs, 1...1024),
             memory: try reader.size(.machineMemory, .mebibytes(64)...(.gibibytes(1024))),
             guardProgram: try reader.path(.programGuard), guestProgram: try reader.path(.programGuest),
@@ -218,6 +219,7 @@ private struct SettingReader {
         switch key {
         case .apiRateLimit: "1000"
         case .consoleLimit: "16M"
+        case .diskStrategy: "auto"
         case .logLevel: "info"
         case .machineAccel: "auto"
         case .machineCPUs: "1"

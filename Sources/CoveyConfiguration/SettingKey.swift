@@ -2,6 +2,7 @@
 package enum SettingKey: String, CaseIterable, Sendable {
     case apiRateLimit = "api.rate-limit"
     case consoleLimit = "console.limit"
+    case diskStrategy = "disk.strategy"
     case imageMirror = "image.mirror"
     case logLevel = "log.level"
     case machineAccel = "machine.accel"
@@ -29,6 +30,7 @@ package enum SettingKey: String, CaseIterable, Sendable {
         switch self {
         case .apiRateLimit: "calls a second that one user may make"
         case .consoleLimit: "bytes of a machine's console that are kept"
+        case .diskStrategy: "how root disks are made: auto, reflink, qcow2, device-mapper or copy"
         case .imageMirror: "the mirror that Debian images are built from; empty is apt's own"
         case .logLevel: "trace, debug, info, notice, warning, error or critical"
         case .machineAccel: "the accelerator of machines that name none: auto, kvm or tcg"

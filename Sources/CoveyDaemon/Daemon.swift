@@ -6,6 +6,7 @@ package import CoveyModel
 internal import CoveyNode
 internal import CoveyQEMU
 internal import CoveyRegistry
+internal import CoveyRootDisks
 internal import CoveySQLiteStore
 internal import CoveyServer
 internal import CoveyStore
@@ -59,6 +60,9 @@ package struct Daemon: Sendable {
             reactor: reactor, supervisor: guardClient, binary: settings.qemu, facts: { await facts.value() })
         var registries = settings.registries
         registries.architecture = host.architecture
+        let disks = try await DiskProbe(
+            images: paths.images, machines: paths.machines, instance: identity.instance
+        ).run(settings.diskStrategy)
         let machineHost = MachineHost(
             node: identity.node, instance: identity.instance, layout: paths.layout, repositories: repositories,
             drivers: [driver], supervisor: guardClient,
@@ -67,7 +71,8 @@ package struct Daemon: Sendable {
                 layers: RegistryImages(
                     blobs: "\(paths.images)/blobs", credentials: paths.credentials, settings: registries)),
             kernels: KernelStore(root: paths.kernels, agent: paths.guestProgram),
-            disks: RootDisks(), guests: UnixGuestConnector(reactor: reactor),
+            disks: RootDisks(disks.first(where: \.chosen)?.strategy ?? .qcow2, instance: identity.instance),
+            volumes: VolumeStore(root: paths.volumes), guests: UnixGuestConnector(reactor: reactor),
             clock: NodeClock(
                 now: now, uptime: Daemon.uptime, sleep: { try await Task.sleep(for: $0) }),
             faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings)
@@ -85,7 +90,7 @@ package struct Daemon: Sendable {
                         message: trouble.error.description, since: now().advanced(by: .zero - trouble.lasting))
                 }
             }, logger: logger)
-        try await register(identity, host, repositories, driver, guardClient, now)
+        try await register(identity, host, repositories, driver, disks, guardClient, now)
 
         let services = ServiceGroup(
             configuration: .init(
@@ -117,7 +122,9 @@ package struct Daemon: Sendable {
     private static func identity(_ paths: DaemonPaths, _ ids: IdentifierSource) throws -> Identity {
         // Those who may use the socket must be able to enter its folder; the others are ours alone.
         try makeFolder(parentFolder(paths.socket), mode: 0o755)
-        for folder in [paths.state, paths.images, paths.kernels, paths.machines, paths.run] { try makeFolder(folder) }
+        for folder in [paths.state, paths.images, paths.kernels, paths.volumes, paths.machines, paths.run] {
+            try makeFolder(folder)
+        }
         return try Identity.load(paths.state, ids: ids)
     }
 
@@ -150,12 +157,12 @@ package struct Daemon: Sendable {
 
     private func register(
         _ identity: Identity, _ host: HostReader, _ repositories: Repositories, _ driver: QEMUDriver,
-        _ supervisor: any ProcessSupervisor, _ now: @Sendable () -> Timestamp
+        _ disks: [DiskStrategyFacts], _ supervisor: any ProcessSupervisor, _ now: @Sendable () -> Timestamp
     ) async throws {
         var status = NodeStatus(
             instance: identity.instance, architecture: host.architecture, kernelRelease: host.release,
             cpus: host.cpus, memory: host.memory, version: CoveyVersion.current,
-            drivers: [await driver.fingerprint()])
+            drivers: [await driver.fingerprint()], disks: disks)
         for limitation in try await supervisor.limitations() {
             status.conditions.append(
                 Condition(

@@ -10,6 +10,8 @@ package struct DaemonPaths: Hashable, Sendable {
     package var images: String
     /// Kernels.
     package var kernels: String
+    /// Volumes.
+    package var volumes: String
     /// Machines' disks, handles and logs.
     package var machines: String
     /// What may vanish at a reboot.
@@ -21,13 +23,14 @@ package struct DaemonPaths: Hashable, Sendable {
 
     /// Makes paths.
     package init(
-        socket: String, state: String, images: String, kernels: String, machines: String, run: String,
+        socket: String, state: String, images: String, kernels: String, volumes: String, machines: String, run: String,
         guardProgram: String, guestProgram: String
     ) {
         self.socket = socket
         self.state = state
         self.images = images
         self.kernels = kernels
+        self.volumes = volumes
         self.machines = machines
         self.run = run
         self.guardProgram = guardProgram

@@ -23,6 +23,8 @@ package struct DaemonSettings: Sendable {
     package var accelerator: Accelerator
     /// The most that all guest memories take; nil is nine tenths of the host's.
     package var guestMemory: ByteCount?
+    /// How root disks are made.
+    package var diskStrategy: DiskStrategyChoice
     /// What can be configured of the node.
     package var node: NodeSettings
     /// Calls a second that one user may make; nil is the server's default.
@@ -39,6 +41,7 @@ package struct DaemonSettings: Sendable {
         defaultCPUs = 1
         defaultMemory = .mebibytes(256)
         accelerator = .auto
+        diskStrategy = .auto
         node = NodeSettings()
         registries = RegistrySettings()
         logLevel = .info

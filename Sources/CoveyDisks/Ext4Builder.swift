@@ -13,7 +13,7 @@ struct Ext4Builder {
     private static let block: Int64 = 4096
     private static let inodeSize: Int64 = 256
     // The host's mke2fs.conf would let two hosts make different images.
-    private static let configuration = """
+    static let configuration = """
         [defaults]
         base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
         default_mntopts = acl,user_xattr

@@ -41,7 +41,7 @@ package enum Agent {
         }
     }
 
-    private static let abilities: GuestAbilities = [.exec, .terminal, .clock, .shutdown, .imageInit]
+    private static let abilities: GuestAbilities = [.exec, .terminal, .clock, .shutdown, .imageInit, .mounts]
 
     private static func serve(_ hello: GuestHello, besideInit: GuestConfiguration?) throws(SystemError) {
         let loop = try EventLoop()

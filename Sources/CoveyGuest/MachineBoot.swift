@@ -77,6 +77,9 @@ package struct MachineBoot {
             .contains { $0.trimmed == "covey.root=ro" }
         try makeFolder("/newroot", mode: 0o755)
         try mountFileSystem(root, "ext4", "/newroot", readOnly ? COVEY_MOUNT_READ_ONLY : 0)
+        if !readOnly {
+            attempt { () throws(SystemError) in try FileSystemGrowth.run(disk: root, mountedAt: "/newroot") }
+        }
         attempt { () throws(SystemError) in try removeTree("/covey") }
         for folder in ["dev", "proc", "sys", "run", "tmp"] {
             if !fileExists("/newroot/\(folder)") {
@@ -101,6 +104,7 @@ package struct MachineBoot {
                 "gid=5,mode=620,ptmxmode=666")
         }
         attempt { () throws(SystemError) in try mountTools() }
+        MachineDisks.nameDevices()
     }
 
     private static func mountTools() throws(SystemError) {
@@ -123,7 +127,7 @@ package struct MachineBoot {
     /// The kernel's random name of this boot.
     package static var bootID: String { ((try? readText("/proc/sys/kernel/random/boot_id")) ?? "").trimmed }
 
-    private static func awaitDisk(_ serial: String) throws(SystemError) -> String {
+    static func awaitDisk(_ serial: String) throws(SystemError) -> String {
         try awaitThing("disk with serial \(serial)") {
             for disk in (try? listFolder("/sys/block")) ?? [] {
                 let found = try? readText("/sys/block/\(disk)/serial")

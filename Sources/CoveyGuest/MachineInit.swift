@@ -62,6 +62,7 @@ package final class MachineInit: MachineDuties {
                 .notFound, "the image's init \(path) cannot be executed: \(String(cString: strerror(errno)))",
                 remedy: "choose a program to run instead")
         }
+        try MachineDisks.mount(configuration.mounts)
         if let hostname = configuration.hostname {
             let bytes = Array(hostname.utf8)
             if sethostname(hostname, bytes.count) != 0 { throw SystemError("sethostname", hostname).coveyError }
@@ -237,6 +238,7 @@ package final class MachineInit: MachineDuties {
         }
         sync()
         if role != .besideInit {
+            MachineDisks.settle()
             attempt { () throws(SystemError) in
                 try mountFileSystem("none", nil, "/", COVEY_MOUNT_REMOUNT | COVEY_MOUNT_READ_ONLY)
             }

@@ -26,12 +26,15 @@ package struct GuestConfiguration: Hashable, Sendable {
     package var terminalSize: GuestTerminalSize
     /// What happens when nobody takes the output of the machine's program.
     package var overflow: GuestOverflow
+    /// Disks to be put into place before the machine's purpose begins; only for agents with ``GuestAbilities/mounts``.
+    package var mounts: [GuestMount]
 
     /// Makes a configuration.
     package init(
         hostname: String? = nil, clock: Timestamp? = nil, purpose: GuestPurpose,
         environment: [String: String] = [:], image: ImageConfiguration = ImageConfiguration(),
-        terminalSize: GuestTerminalSize = GuestTerminalSize(), overflow: GuestOverflow = .blockWhileAttached
+        terminalSize: GuestTerminalSize = GuestTerminalSize(), overflow: GuestOverflow = .blockWhileAttached,
+        mounts: [GuestMount] = []
     ) {
         self.hostname = hostname
         self.clock = clock
@@ -40,6 +43,7 @@ package struct GuestConfiguration: Hashable, Sendable {
         self.image = image
         self.terminalSize = terminalSize
         self.overflow = overflow
+        self.mounts = mounts
     }
 }
 

@@ -16,6 +16,8 @@ package struct GuestAbilities: OptionSet, Hashable, Sendable {
     package static let shutdown = GuestAbilities(rawValue: 1 << 3)
     /// Execs the image's own init as PID 1.
     package static let imageInit = GuestAbilities(rawValue: 1 << 4)
+    /// Mounts disks where it is told to.
+    package static let mounts = GuestAbilities(rawValue: 1 << 8)
 }
 
 /// When the stages of a guest's boot were reached, on the guest's clock since its kernel started.

@@ -93,6 +93,7 @@ extension GuestConfiguration {
         out.put(7, image)
         out.put(8, terminalSize)
         out.put(9, UInt64(overflow.rawValue))
+        for mount in mounts { out.put(10) { mount.encode(&$0) } }
     }
 
     fileprivate init(_ fields: FieldReader) throws(FrameFault) {
@@ -110,6 +111,7 @@ extension GuestConfiguration {
             hostname: fields.text(1), clock: clock, purpose: purpose, environment: try fields.pairs(6),
             image: try fields.image(7), terminalSize: try fields.terminalSize(8),
             overflow: try fields.value(9, GuestOverflow.self))
+        for mount in try fields.messages(10) { mounts.append(try GuestMount(mount)) }
     }
 }
 

@@ -112,32 +112,3 @@ package protocol KernelLibrary: Sendable {
     /// Removes half-made files, and finished ones of no id in `keeping`. Returns what it removed.
     func sweep(keeping: Set<KernelID>) async throws -> [String]
 }
-
-/// A machine's own disk over an image.
-package struct RootDisk: Hashable, Codable, Sendable {
-    /// How the bytes lie in the file.
-    package enum Format: String, Codable, Sendable { case raw, qcow2 }
-
-    /// The file.
-    package var path: String
-    /// How the bytes lie in it.
-    package var format: Format
-    /// The raw file that a qcow2 overlay stands on.
-    package var backing: String?
-
-    /// Makes a root disk.
-    package init(path: String, format: Format, backing: String? = nil) {
-        self.path = path
-        self.format = format
-        self.backing = backing
-    }
-}
-
-/// Copy-on-write disks over an image.
-package protocol RootDiskStore: Sendable {
-    /// Makes a disk at `path` over an image, at least as large as the image; or returns the one that is there.
-    func create(at path: String, over image: StoredImage, size: ByteCount?) async throws -> RootDisk
-
-    /// Removes a disk; idempotent.
-    func remove(at path: String) async throws
-}

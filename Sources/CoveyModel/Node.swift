@@ -54,13 +54,15 @@ package struct NodeStatus: Hashable, Codable, Sendable {
     package var version: String
     /// What the drivers found.
     package var drivers: [DriverFacts]
+    /// What came of trying each way to make root disks.
+    @EmptyWhenAbsent package var disks: [DiskStrategyFacts]
     /// What is to be said of it: limits that cannot be set, records set aside.
     package var conditions: [Condition]
 
     /// Makes a status.
     package init(
         instance: InstanceID, architecture: Architecture, kernelRelease: String, cpus: Int, memory: ByteCount,
-        version: String, drivers: [DriverFacts] = [], conditions: [Condition] = []
+        version: String, drivers: [DriverFacts] = [], disks: [DiskStrategyFacts] = [], conditions: [Condition] = []
     ) {
         self.instance = instance
         self.architecture = architecture
@@ -69,6 +71,7 @@ package struct NodeStatus: Hashable, Codable, Sendable {
         self.memory = memory
         self.version = version
         self.drivers = drivers
+        _disks = EmptyWhenAbsent(wrappedValue: disks)
         self.conditions = conditions
     }
 }

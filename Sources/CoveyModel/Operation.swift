@@ -27,6 +27,9 @@ package enum OperationKind: String, Codable, Sendable, CaseIterable {
     case deleteImage
     case importKernel
     case deleteKernel
+    case createVolume
+    case resizeVolume
+    case deleteVolume
 }
 
 /// What was asked.

@@ -137,6 +137,10 @@ package struct MachineSpec: Hashable, Codable, Sendable {
     package var memory: ByteCount
     /// Size of the root disk; nil is the image's.
     package var disk: ByteCount?
+    /// Volumes, in the order in which the machine sees them.
+    @EmptyWhenAbsent package var volumes: [VolumeMount]
+    /// A disk of its own for passing work; nil is none.
+    package var scratch: ScratchDisk?
     /// The VMM; nil is the node's default.
     package var driver: DriverName?
     /// The accelerator.
@@ -175,6 +179,7 @@ package struct MachineSpec: Hashable, Codable, Sendable {
         self.cpus = cpus
         self.memory = memory
         self.disk = disk
+        _volumes = EmptyWhenAbsent(wrappedValue: [])
         self.kernel = kernel
         self.driver = driver
         self.accel = accel
@@ -246,6 +251,8 @@ package struct MachineStatus: Hashable, Codable, Sendable {
     package var observedStart: Int64
     /// The ``MachineSpec/restartRequest`` that was acted on.
     package var observedRestart: Int64
+    /// The volumes that the current or last run began with.
+    @EmptyWhenAbsent package var volumes: [VolumeID]
     /// Addresses, once it has networks.
     package var addresses: [String]
     /// Published ports, once it has networks.
@@ -274,6 +281,7 @@ package struct MachineStatus: Hashable, Codable, Sendable {
         observedGeneration = 0
         observedStart = 0
         observedRestart = 0
+        _volumes = EmptyWhenAbsent(wrappedValue: [])
         addresses = []
         ports = []
         conditions = []

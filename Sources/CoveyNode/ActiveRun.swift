@@ -30,6 +30,8 @@ struct ActiveRun {
     var seen: RunEnd?
     /// The exit code of the machine's program.
     var programExit: Int32?
+    /// Why the guest could not be made what it is for.
+    var refused: CoveyError?
     /// Whether the guest was ready.
     var ready = false
     /// When the CPUs were let go, on the measuring clock; nil where the run was adopted.

@@ -1,3 +1,4 @@
+internal import CoveyImages
 package import CoveyModel
 internal import CoveyStore
 internal import CoveySystem
@@ -8,12 +9,12 @@ internal import CoveyVMM
 private struct Quarantine {
     /// What kind of thing it is; its id is the kind, a colon and the name.
     enum Kind: String, CaseIterable {
-        case process, folder, sockets, memory, record, handle
+        case process, folder, sockets, memory, volume, record, handle
 
         /// Whether it is removed on request; what cannot be read is kept.
         var isRemovable: Bool {
             switch self {
-            case .process, .folder, .sockets, .memory: true
+            case .process, .folder, .sockets, .memory, .volume: true
             case .record, .handle: false
             }
         }
@@ -62,6 +63,16 @@ extension NodeAgent {
         for name in sockets where !tails.contains(name) {
             found.add(.sockets, name, at: "\(layout.runs)/\(name)", "the sockets of a run that no record names")
         }
+        let volumes = try await host.repositories.volumes.list()
+        let recorded = Set(volumes.items.map(\.metadata.id))
+        for record in volumes.setAside {
+            found.add(.record, "\(record.key)", at: "\(record.key)", "the record cannot be read: \(record.reason)")
+        }
+        for id in try await host.volumes.list() where !recorded.contains(id) {
+            // One whose record cannot be read is not lost.
+            guard !volumes.setAside.contains(where: { "\($0.key)".contains("\(id)") }) else { continue }
+            found.add(.volume, "\(id)", at: host.volumes.place(id), "the content of a volume that no record names")
+        }
         return found.leaks
     }
 
@@ -86,6 +97,7 @@ extension NodeAgent {
             }
             try await host.supervisor.forget(name)
         case .folder, .sockets, .memory: try await host.pool.run { try removeTree(place) }
+        case .volume: if let id = VolumeID(name) { try await host.volumes.remove(id) }
         case .record, .handle: break
         }
     }

@@ -26,6 +26,10 @@ package struct MachineHost: Sendable {
     package var kernels: any KernelLibrary
     /// Root disks.
     package var disks: any RootDiskStore
+    /// Volumes on this node.
+    package var volumes: any VolumeLibrary
+    /// Which of them are being copied.
+    package let volumeGate = VolumeGate()
     /// Reaches guest agents.
     package var guests: any GuestConnector
     /// Time.
@@ -43,7 +47,8 @@ package struct MachineHost: Sendable {
     package init(
         node: NodeID, instance: InstanceID, layout: NodeLayout, repositories: Repositories,
         drivers: [any VMMDriver], supervisor: any ProcessSupervisor, images: any ImageLibrary,
-        kernels: any KernelLibrary, disks: any RootDiskStore, guests: any GuestConnector, clock: NodeClock,
+        kernels: any KernelLibrary, disks: any RootDiskStore, volumes: any VolumeLibrary,
+        guests: any GuestConnector, clock: NodeClock,
         faults: FaultPoints = FaultPoints(), pool: BlockingPool = BlockingPool(), logger: Logger,
         settings: NodeSettings = NodeSettings()
     ) {
@@ -56,6 +61,7 @@ package struct MachineHost: Sendable {
         self.images = images
         self.kernels = kernels
         self.disks = disks
+        self.volumes = volumes
         self.guests = guests
         self.clock = clock
         self.faults = faults

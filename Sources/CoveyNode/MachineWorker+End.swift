@@ -138,6 +138,7 @@ extension MachineWorker {
             try removeTree(layout.runFolder(id, generation))
             try removeFile(layout.memoryFile(id, generation))
         }
+        try await host.disks.release(at: layout.disk(id))
         if case .unreadable = HandleFile.read(layout.handle(id)) {
             // What cannot be read is kept for who wants to look, under a name that no run uses.
             let path = layout.handle(id)

@@ -17,7 +17,9 @@ extension MachineWorker {
             _ = try await host.repositories.machines.updateSpec(id) { $0.deleting = true }
         case .startMachine, .restartMachine:
             _ = try await host.repositories.machines.updateSpec(id) { $0.wanted = .stopped }
-        case .stopMachine, .killMachine, .deleteMachine, .buildImage, .deleteImage, .importKernel, .deleteKernel: break
+        case .stopMachine, .killMachine, .deleteMachine, .buildImage, .deleteImage, .importKernel, .deleteKernel,
+            .createVolume, .resizeVolume, .deleteVolume:
+            break
         }
     }
 
@@ -91,6 +93,7 @@ extension MachineWorker {
             switch status.phase {
             case .running, .paused:
                 if spec.ready == .booted || run?.ready == true { return Verdict(state: .succeeded) }
+                if let refused = run?.refused { return Verdict(state: .failed, error: refused) }
                 return overdue(status)
             case .stopped: return Verdict(state: .succeeded)
             case .failed: return Verdict(state: .failed, error: status.lastError)
@@ -100,7 +103,7 @@ extension MachineWorker {
             if spec.wanted != .stopped { return Verdict(state: .cancelled) }
             return status.phase == .stopped || status.phase == .failed ? Verdict(state: .succeeded) : nil
         case .deleteMachine: return nil
-        case .buildImage, .deleteImage, .importKernel, .deleteKernel:
+        case .buildImage, .deleteImage, .importKernel, .deleteKernel, .createVolume, .resizeVolume, .deleteVolume:
             return Verdict(
                 state: .failed, error: CoveyError(.internalError, "operation \(operation.spec.kind) names a vm"))
         }

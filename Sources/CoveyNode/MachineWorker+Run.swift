@@ -87,7 +87,8 @@ extension MachineWorker {
                 try await session.configure(
                     GuestConfiguration(
                         hostname: machine.metadata.name, clock: host.clock.now(), purpose: purpose,
-                        environment: machine.spec.environment, image: image))
+                        environment: machine.spec.environment, image: image,
+                        mounts: try await guestMounts(machine, hello.abilities)))
             } else {
                 try await session.setClock(host.clock.now())
                 try await started()
@@ -105,6 +106,7 @@ extension MachineWorker {
             }
         } catch {
             try await unreachable(CoveyError.wrapping(error))
+            if !hello.configured { try await refused(CoveyError.wrapping(error)) }
         }
     }
 

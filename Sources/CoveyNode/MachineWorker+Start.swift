@@ -14,7 +14,7 @@ extension MachineWorker {
         let stages = Stopwatch(host.clock.uptime)
         let undo = UndoList()
         do {
-            guard let artifacts = try await artifacts(machine) else { return false }
+            guard let artifacts = try await artifacts(machine), try await volumesReady(machine) else { return false }
             stages.lap("image")
             try host.faults.reach("start.image")
             try await channels.beginRun(id)
@@ -30,8 +30,10 @@ extension MachineWorker {
                 try await host.repositories.runs.forget(host.node, id, generation: generation)
             }
             try host.faults.reach("start.intent")
+            let further = try await furtherDisks(begun)
+            try host.faults.reach("start.volumes")
             let driver = try host.driver(machine.spec.driver)
-            let plan = try await plan(begun, artifacts, disk, generation, driver)
+            let plan = try await plan(begun, artifacts, disk, further, generation, driver)
             undo.add { [host, plan] in try await host.pool.run { try removeTree(plan.runFolder) } }
             try await host.pool.run { [host, id] in
                 try makeFolder(plan.runFolder)
@@ -52,6 +54,7 @@ extension MachineWorker {
                 status.driver = driver.name
                 status.accel = plan.accelerator
                 status.timeline = laps
+                status.volumes = begun.spec.volumes.compactMap(\.volumeID)
             }
             try host.faults.reach("start.recorded")
             attach(vmm, generation: generation)
@@ -183,8 +186,8 @@ extension MachineWorker {
     }
 
     private func plan(
-        _ machine: VirtualMachine, _ artifacts: Artifacts, _ disk: RootDisk, _ generation: Int64,
-        _ driver: any VMMDriver
+        _ machine: VirtualMachine, _ artifacts: Artifacts, _ disk: RootDisk, _ further: [DiskPlan],
+        _ generation: Int64, _ driver: any VMMDriver
     ) async throws -> LaunchPlan {
         let format: DiskPlan.Format =
             switch disk.format {
@@ -198,9 +201,10 @@ extension MachineWorker {
             kernel: artifacts.kernel.elf, initramfs: artifacts.kernel.initramfs,
             disks: [
                 DiskPlan(
-                    path: disk.path, format: format, backing: disk.backing, readOnly: false, serial: "covey-root"),
+                    path: disk.path, format: format, backing: disk.backing, readOnly: false, serial: "covey-root",
+                    isDevice: disk.isDevice),
                 DiskPlan(path: artifacts.kernel.tools, format: .raw, readOnly: true, serial: "covey-tools"),
-            ],
+            ] + further,
             runFolder: host.layout.runFolder(id, generation), memoryFile: host.layout.memoryFile(id, generation),
             consoleLog: host.layout.console(id), consoleLimit: host.settings.consoleLimit,
             user: host.user(slot: try await host.repositories.machines.uidSlot(id)))

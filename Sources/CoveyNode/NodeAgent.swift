@@ -12,6 +12,7 @@ package final class NodeAgent: Sendable {
     package let host: MachineHost
     package let channels: ExecChannels
     let keeper: ArtifactKeeper
+    let volumes: VolumeKeeper
     private let workers = Mutex<[MachineID: MachineWorker]>([:])
     private let early = EarlyOperations()
     private let unreadable = Mutex<[SetAside]>([])
@@ -21,6 +22,7 @@ package final class NodeAgent: Sendable {
         self.host = host
         channels = ExecChannels(layout: host.layout, pool: host.pool, clock: host.clock)
         keeper = ArtifactKeeper(host)
+        volumes = VolumeKeeper(host, progress: keeper.progress)
     }
 
     /// Works until the task is cancelled. Errors: the store cannot be read at all.
@@ -37,6 +39,7 @@ package final class NodeAgent: Sendable {
         }
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await self.keeper.run { self.lookAtAll() } }
+            group.addTask { try await self.volumes.run { self.lookAtAll() } }
             group.addTask { try await self.watchOperations() }
             group.addTask { try await self.resync() }
             for try await change in host.repositories.machines.watch(node: host.node) {
@@ -76,8 +79,8 @@ package final class NodeAgent: Sendable {
     /// Live progress of builds.
     package var progress: ProgressBoard { keeper.progress }
 
-    /// Whether an image or kernel is being made, by its id.
-    package func isBuilding(_ target: String) -> Bool { keeper.isBuilding(target) }
+    /// Whether an image, kernel or volume is being made, by its id.
+    package func isBuilding(_ target: String) -> Bool { keeper.isBuilding(target) || volumes.isBusy(target) }
 
     /// Records of machines that cannot be read.
     package var setAside: [SetAside] { unreadable.withLock { $0 } }
@@ -134,6 +137,7 @@ package final class NodeAgent: Sendable {
             // A worker that has begun meanwhile may have asked before.
             guard let worker = worker(id) else { return }
             for operation in early.take(id) where !worker.mailbox.post(.operation(operation)) { early.keep(operation) }
+        case .createVolume, .resizeVolume, .deleteVolume: volumes.deliver(operation)
         case .buildImage, .deleteImage, .importKernel, .deleteKernel:
             await keeper.deliver(operation)
         }
@@ -148,7 +152,7 @@ package final class NodeAgent: Sendable {
         switch operation.spec.kind {
         case .createMachine, .startMachine, .stopMachine, .killMachine, .restartMachine, .deleteMachine:
             concerns(operation)
-        case .buildImage, .deleteImage, .importKernel, .deleteKernel: false
+        case .buildImage, .deleteImage, .importKernel, .deleteKernel, .createVolume, .resizeVolume, .deleteVolume: false
         }
     }
 

@@ -15,8 +15,10 @@ package struct NodeLayout: Hashable, Sendable {
 
     /// All that a machine keeps.
     package func folder(_ id: MachineID) -> String { "\(machines)/\(id)" }
-    /// The root disk.
-    package func disk(_ id: MachineID) -> String { "\(folder(id))/root.qcow2" }
+    /// The root disk, without the extension that its strategy gives it.
+    package func disk(_ id: MachineID) -> String { "\(folder(id))/root" }
+    /// The scratch disk.
+    package func scratch(_ id: MachineID) -> String { "\(folder(id))/scratch.img" }
     /// The handle of the run that goes on.
     package func handle(_ id: MachineID) -> String { "\(folder(id))/handle.json" }
     /// Console and program output.

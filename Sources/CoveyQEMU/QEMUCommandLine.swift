@@ -152,7 +152,7 @@ struct QEMUCommandLine: Sendable {
             let name = "disk\(index)"
             var arguments: [String] = []
             if let backing = number.backing { arguments += file(backing, name: "\(name)-base", readOnly: true) }
-            arguments += file(number.file, name: "\(name)-file", readOnly: disk.readOnly)
+            arguments += file(number.file, name: "\(name)-file", readOnly: disk.readOnly, isDevice: disk.isDevice)
             if number.backing != nil {
                 arguments += node("driver=raw,node-name=\(name)-below,file=\(name)-base", readOnly: true)
             }
@@ -165,10 +165,10 @@ struct QEMUCommandLine: Sendable {
     }
 
     /// A file as a node. The host's page cache is used, and what the guest flushes is flushed to the disk.
-    private func file(_ number: Int32, name: String, readOnly: Bool) -> [String] {
+    private func file(_ number: Int32, name: String, readOnly: Bool, isDevice: Bool = false) -> [String] {
         ["-add-fd", "fd=\(number),set=\(number)"]
             + node(
-                "driver=file,node-name=\(name),filename=/dev/fdset/\(number),aio=threads,discard=unmap",
+                "driver=\(isDevice ? "host_device" : "file"),node-name=\(name),filename=/dev/fdset/\(number),aio=threads,discard=unmap",
                 readOnly: readOnly)
     }
 

@@ -104,7 +104,7 @@ package final class APIServer: Sendable {
             transport: transport,
             services: [
                 VirtualMachineService(context), ImageService(context), RegistryService(context), KernelService(context),
-                OperationService(context), MonitoringService(context), HealthService(health),
+                VolumeService(context), OperationService(context), MonitoringService(context), HealthService(health),
                 ReflectionService(descriptors),
             ], interceptors: [chain])
     }

@@ -31,6 +31,7 @@ package struct MachineValidation: Sendable {
         try check(cpus: cpus)
         try check(memory: memory)
         if let disk = request.disk { try check(disk: disk) }
+        try check(volumes: request.volumes, scratch: request.scratch)
         try check(environment: request.environment)
         if let program = request.program { try check(program) }
         var spec = MachineSpec(
@@ -39,6 +40,10 @@ package struct MachineValidation: Sendable {
             accel: request.accel ?? defaults.accel, restart: request.restart ?? .never, program: request.program,
             environment: request.environment, removeWhenStopped: request.removeWhenStopped,
             ready: request.ready ?? .agent)
+        spec.volumes = request.volumes.map { mount in
+            VolumeMount(volume: mount.volume, path: MachineValidation.plain(mount.path), readOnly: mount.readOnly)
+        }
+        spec.scratch = request.scratch.map { ScratchDisk(size: $0.size, path: MachineValidation.plain($0.path)) }
         if let limit = request.stopTimeout {
             try check(stopTimeout: limit.wholeMilliseconds)
             spec.stopTimeoutMilliseconds = limit.wholeMilliseconds

@@ -10,6 +10,9 @@ package final class Cancellation: Sendable {
     /// Tells it.
     package func cancel() { flag.store(true, ordering: .relaxed) }
 
+    /// Whether the caller has given up.
+    package var isCancelled: Bool { flag.load(ordering: .relaxed) }
+
     /// Throws `CancellationError` once the caller has given up.
     package func check() throws {
         if flag.load(ordering: .relaxed) { throw CancellationError() }

@@ -15,14 +15,19 @@ package struct DiskPlan: Hashable, Sendable {
     package var readOnly: Bool
     /// At most 20 bytes, seen by the guest as the virtio-blk serial.
     package var serial: String
+    /// Whether the path is a block device and not a file.
+    package var isDevice: Bool
 
     /// Makes a disk of a plan.
-    package init(path: String, format: Format, backing: String? = nil, readOnly: Bool, serial: String) {
+    package init(
+        path: String, format: Format, backing: String? = nil, readOnly: Bool, serial: String, isDevice: Bool = false
+    ) {
         self.path = path
         self.format = format
         self.backing = backing
         self.readOnly = readOnly
         self.serial = serial
+        self.isDevice = isDevice
     }
 }
 

@@ -54,7 +54,7 @@ struct DaemonCommand: AsyncParsableCommand {
         var settings = DaemonSettings(
             paths: DaemonPaths(
                 socket: folders.socket, state: folders.state, images: folders.images, kernels: folders.kernels,
-                machines: folders.machines, run: folders.run,
+                volumes: folders.volumes, machines: folders.machines, run: folders.run,
                 guardProgram: configuration.guardProgram ?? programs.path("covey-guard"),
                 guestProgram: configuration.guestProgram ?? programs.guest), root: folders.root)
         settings.commit = CoveyProgram.commit
@@ -62,6 +62,7 @@ struct DaemonCommand: AsyncParsableCommand {
         settings.defaultCPUs = configuration.cpus
         settings.defaultMemory = configuration.memory
         settings.accelerator = configuration.accel
+        settings.diskStrategy = configuration.diskStrategy
         settings.node.consoleLimit = configuration.consoleLimit
         settings.logLevel = Logger.Level(rawValue: configuration.logLevel.rawValue) ?? .info
         settings.socketGroup = try configuration.socketGroup.map { try group($0) }

@@ -17,6 +17,9 @@ import Testing
         ["registry", "login", "localhost:5000"], ["registry", "logout", "localhost:5000"],
         ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
         ["kernel", "import", "debian"], ["kernel", "inspect", "debian"], ["kernel", "rm", "debian"],
+        ["volume", "ls"], ["volume", "create", "data", "--size", "1G"], ["volume", "inspect", "data"],
+        ["volume", "attach", "data", "web:/data"], ["volume", "detach", "data", "web"],
+        ["volume", "resize", "data", "--size", "2G"], ["volume", "snapshot", "data", "copy"], ["volume", "rm", "data"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
     ]
@@ -56,7 +59,7 @@ import Testing
         walk(RootCommand.self, [])
         let known = Set(
             Self.verbs.map { words in
-                ["vm", "image", "kernel", "registry", "operation", "config"].contains(words[0])
+                ["vm", "image", "kernel", "volume", "registry", "operation", "config"].contains(words[0])
                     ? words.prefix(2).joined(separator: " ") : words[0]
             })
         #expect(found == known)
@@ -67,7 +70,8 @@ import Testing
         let command = try parse(
             [
                 "run", "--rm", "-it", "--name", "web", "--kernel", "6.1", "--cpus", "2", "--memory", "512M", "--disk",
-                "4G", "--env", "A=B=C", "--env", "D=", "--label", "x=y", "--restart", "on-failure:3", "--driver",
+                "4G", "--volume", "data:/data", "--volume", "more:/more:ro", "--scratch", "1G:/work", "--env", "A=B=C",
+                "--env", "D=", "--label", "x=y", "--restart", "on-failure:3", "--driver",
                 "cloud-hypervisor", "--accel", "tcg", "--ready", "booted", "--wait", "running", "--timeout", "90s",
                 "debian", "--", "sh", "-c", "exit 3",
             ], as: RunCommand.self)
@@ -81,6 +85,11 @@ import Testing
         #expect(request.cpus == 2)
         #expect(request.memory == .mebibytes(512))
         #expect(request.disk == .gibibytes(4))
+        #expect(
+            request.volumes == [
+                VolumeMount(volume: "data", path: "/data"), VolumeMount(volume: "more", path: "/more", readOnly: true),
+            ])
+        #expect(request.scratch == ScratchDisk(size: .gibibytes(1), path: "/work"))
         #expect(request.environment == ["A": "B=C", "D": ""])
         #expect(request.labels == ["x": "y"])
         #expect(request.restart == .onFailure(limit: 3))
@@ -134,7 +143,9 @@ import Testing
             ["run", "-d", "-i", "x"], ["exec", "web"], ["exec", "web", "true"], ["vm", "wait", "web"],
             ["vm", "wait", "web", "--for", "tea"], ["vm", "kill", "--signal", "TEA", "web"],
             ["run", "--restart", "on-failure:-1", "x"], ["run", "--env", "=x", "y"], ["logs", "--since", "1", "x"],
-            ["ps", "-o", "xml"], ["doctor", "--purge", "x"], ["completion", "tcsh"], ["vm", "rm"],
+            ["ps", "-o", "xml"], ["volume", "create", "data"], ["volume", "create", "data", "--size", "much"],
+            ["volume", "attach", "data", "web"], ["run", "--volume", "data", "x"], ["run", "--scratch", "x", "y"],
+            ["run", "--volume", "data:/d:rx", "x"], ["doctor", "--purge", "x"], ["completion", "tcsh"], ["vm", "rm"],
         ])
     func usage(_ arguments: [String]) async {
         #expect(await CommandLineProgram.run(arguments: arguments) == 2)

@@ -1,3 +1,4 @@
+import CoveyDiskConformance
 import CoveyImages
 import CoveyModel
 import CoveySystem
@@ -5,9 +6,10 @@ import Glibc
 import Testing
 
 @testable import CoveyDisks
+@testable import CoveyRootDisks
 
-@Suite("Root disks")
-struct RootDisksTests {
+@Suite("Root disks as qcow2 overlays")
+struct OverlayDisksTests {
     private let qemuImage = Tool(name: "qemu-img", package: "qemu-utils")
 
     private func image(in folder: String, size: ByteCount) throws -> StoredImage {
@@ -25,8 +27,8 @@ struct RootDisksTests {
         try await withScratch { folder in
             let image = try image(in: folder, size: .mebibytes(32))
             let path = "\(folder)/disk.qcow2"
-            let disk = try await RootDisks().create(at: path, over: image, size: size)
-            #expect(disk == RootDisk(path: path, format: .qcow2, backing: image.path))
+            let disk = try await OverlayDisks().create(at: "\(folder)/disk", over: image, size: size)
+            #expect(disk == RootDisk(strategy: .qcow2, path: path, format: .qcow2, backing: image.path))
             try await qemuImage.run(["check", path], limit: .seconds(60))
             let info = try await qemuImage.run(["info", "--output=json", path], limit: .seconds(60)).text
             #expect(info.contains("\"virtual-size\": \((size ?? image.size).bytes)"))
@@ -36,59 +38,30 @@ struct RootDisksTests {
         }
     }
 
-    @Test("what the image holds shows through, and what is written stays in the disk")
-    func copyOnWrite() async throws {
+    @Test("it keeps the claims of all root disks", arguments: RootDiskConformance.checks)
+    func conformance(_ check: RootDiskConformance.Check) async throws {
         try await withScratch { folder in
-            let image = try image(in: folder, size: .mebibytes(4))
-            let path = "\(folder)/disk.qcow2"
-            _ = try await RootDisks().create(at: path, over: image, size: .mebibytes(8))
-            let before = try readFile(image.path)
-            let tool = Tool(name: "qemu-io", package: "qemu-utils")
-            try await tool.run(["-f", "qcow2", "-c", "write -P 7 1M 1M", path], limit: .seconds(60))
-            try await tool.run(["-f", "qcow2", "-c", "write -P 9 7M 1M", path], limit: .seconds(60))
-            try await qemuImage.run(["check", path], limit: .seconds(60))
-            try await qemuImage.run(
-                ["convert", "-f", "qcow2", "-O", "raw", path, "\(folder)/flat"], limit: .seconds(60))
-            let flat = try readFile("\(folder)/flat")
-            #expect(flat.count == 8 << 20)
-            #expect(flat.prefix(7) == before.prefix(7))
-            #expect(flat[1 << 20] == 7 && flat[(8 << 20) - 1] == 9)
-            #expect(try readFile(image.path) == before)
+            try await check.run(OverlayDisks(), OverlayAccess(), in: folder)
         }
     }
 
-    @Test("a disk that is there is returned; another one at the path is a conflict; an empty file is replaced")
-    func idempotent() async throws {
-        try await withScratch { folder in
-            let image = try image(in: folder, size: .mebibytes(4))
-            let path = "\(folder)/disk.qcow2"
-            let first = try await RootDisks().create(at: path, over: image, size: nil)
-            let facts = try FileFacts(path)
-            #expect(try await RootDisks().create(at: path, over: image, size: nil) == first)
-            #expect(try FileFacts(path) == facts)
-            let error = await failure { _ = try await RootDisks().create(at: path, over: image, size: .mebibytes(5)) }
-            #expect(error?.code == .conflict)
-            #expect(truncate(path, 0) == 0)
-            _ = try await RootDisks().create(at: path, over: image, size: nil)
-            try await qemuImage.run(["check", path], limit: .seconds(60))
-            try await RootDisks().remove(at: path)
-            try await RootDisks().remove(at: path)
-            #expect(try listFolder(folder) == ["root.ext4"])
-        }
-    }
-
-    @Test("a disk smaller than its image or absurdly large is invalid, with the size that would do")
-    func badSizes() async throws {
+    @Test("a disk that has grown is whole to qemu-img, also when QEMU has written to it; past its table it is refused")
+    func grown() async throws {
         try await withScratch { folder in
             let image = try image(in: folder, size: .mebibytes(32))
-            for size: ByteCount in [.mebibytes(31), ByteCount(0), ByteCount(-1), ByteCount(.max)] {
-                let error = await failure {
-                    _ = try await RootDisks().create(at: "\(folder)/disk", over: image, size: size)
-                }
-                #expect(error?.code == .invalid)
-                #expect(error?.remedy != nil)
+            let disk = try await OverlayDisks().create(at: "\(folder)/disk", over: image, size: nil)
+            try await OverlayAccess().write(disk, 7, at: 1 << 20, count: 1 << 20)
+            for size in [ByteCount.gibibytes(1), .gibibytes(4096)] {
+                _ = try await OverlayDisks().create(at: "\(folder)/disk", over: image, size: size)
+                try await qemuImage.run(["check", disk.path], limit: .seconds(60))
+                try await OverlayAccess().write(disk, 8, at: Int(size.bytes) - 65536, count: 65536)
+                try await qemuImage.run(["check", disk.path], limit: .seconds(60))
             }
-            #expect(try listFolder(folder) == ["root.ext4"])
+            #expect(try await OverlayAccess().read(disk, at: 1 << 20, count: 4096).allSatisfy { $0 == 7 })
+            let error = await failure {
+                _ = try await OverlayDisks().create(at: "\(folder)/disk", over: image, size: .gibibytes(4097))
+            }
+            #expect(error?.code == .unsupported && error?.remedy != nil)
         }
     }
 
@@ -102,7 +75,8 @@ struct RootDisksTests {
                     while true { try writeAll(filler.raw, [UInt8](repeating: 1, count: 4096)) }
                 }
                 let error = await failure {
-                    _ = try await RootDisks().create(at: "\(small)/disk", over: image, size: nil)
+                    _ = try await RootDisks(.qcow2, instance: testInstance).create(
+                        at: "\(small)/disk", over: image, size: nil)
                 }
                 #expect(error?.code == .exhausted)
                 #expect(error?.remedy?.contains("free space") == true)
@@ -110,6 +84,38 @@ struct RootDisksTests {
                 #expect(left == ["filler"])
             }
         }
+    }
+}
+
+let testInstance = InstanceID(random: 0x0bad_cafe)
+
+/// Reads and writes qcow2 files with QEMU's tools.
+struct OverlayAccess: DiskAccess {
+    private let io = Tool(name: "qemu-io", package: "qemu-utils")
+    private let image = Tool(name: "qemu-img", package: "qemu-utils")
+
+    func read(_ disk: RootDisk, at offset: Int, count: Int) async throws -> [UInt8] {
+        let part = "\(disk.path).part"
+        try await image.run(
+            [
+                "dd", "-f", "qcow2", "-O", "raw", "bs=4096", "skip=\(offset / 4096)",
+                "count=\((offset + count) / 4096)",
+                "if=\(disk.path)", "of=\(part)",
+            ], limit: .seconds(60))
+        let bytes = try readFile(part)
+        try removeFile(part)
+        return bytes
+    }
+
+    func write(_ disk: RootDisk, _ value: UInt8, at offset: Int, count: Int) async throws {
+        try await io.run(
+            ["-f", "qcow2", "-c", "write -P \(value) \(offset) \(count)", disk.path], limit: .seconds(60))
+    }
+
+    func size(_ disk: RootDisk) async throws -> Int {
+        let text = try await image.run(["info", "--output=json", disk.path], limit: .seconds(60)).text
+        let digits = text.split(separator: "\"virtual-size\": ").dropFirst().first?.prefix { $0.isNumber } ?? ""
+        return try #require(Int(digits))
     }
 }
 

@@ -8,8 +8,8 @@ struct FaultPointTests {
     @Test(
         "of a start: the machine runs once afterwards",
         arguments: [
-            "start.image", "start.disk", "start.intent", "start.folders", "start.launched", "start.handle",
-            "start.recorded", "start.resumed",
+            "start.image", "start.disk", "start.intent", "start.volumes", "start.folders", "start.launched",
+            "start.handle", "start.recorded", "start.resumed",
         ])
     func start(_ point: String) async throws {
         let host = try await TestHost.current()

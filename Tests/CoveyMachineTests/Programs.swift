@@ -12,7 +12,7 @@ struct Programs: Sendable {
 
     var covey: String { "\(folder)/covey" }
 
-    private static let needed = ["covey", "covey-guard", "covey-guest"]
+    private static let needed = ["covey", "covey-guard", "covey-guest", "covey-disk-check"]
     private static let preparation = Task { try await prepare() }
 
     /// The programs, looked for once. Errors: ``ErrorCode/notFound`` for one that was not built.

@@ -136,7 +136,7 @@ private func dieOnce(at point: String, _ reached: @escaping @Sendable () -> Void
 
 @Suite struct KillAtEveryStepTests {
     static let startPoints = [
-        "start.image", "start.disk", "start.intent", "start.folders", "start.launched", "start.handle",
+        "start.image", "start.disk", "start.intent", "start.volumes", "start.folders", "start.launched", "start.handle",
         "start.recorded", "start.resumed",
     ]
 

@@ -73,7 +73,8 @@ final class Rig: Sendable {
             MachineHost(
                 node: node, instance: instance, layout: layout, repositories: repositories,
                 drivers: [SimulatedDriver(host)], supervisor: host, images: artifacts, kernels: artifacts,
-                disks: artifacts, guests: SimulatedConnector(host), clock: clock, faults: faults,
+                disks: artifacts, volumes: SimulatedVolumes(host, folder: "\(folder)/volumes"),
+                guests: SimulatedConnector(host), clock: clock, faults: faults,
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), settings: settings))
         let task = Task { try await made.run() }
         agent.withLock { $0 = (made, task) }

@@ -53,6 +53,21 @@ struct QEMUCommandLineTests {
         #expect(Self.line(plan).arguments.contains("guest=a,,b,debug-threads=on"))
     }
 
+    @Test("a block device is opened as one, and a disk that may only be read is read-only in QEMU itself")
+    func devices() throws {
+        var plan = try Self.plan()
+        plan.disks = [
+            DiskPlan(path: "/dev/dm-0", format: .raw, readOnly: false, serial: "covey-root", isDevice: true),
+            DiskPlan(path: "/v/data", format: .raw, readOnly: true, serial: "covey-vol-0123456789"),
+        ]
+        let arguments = Self.line(plan).arguments
+        let nodes = arguments.filter { $0.contains("driver=host_device") }
+        #expect(nodes.count == 1 && nodes[0].contains("node-name=disk0-file") && nodes[0].contains("read-only=off"))
+        let second = arguments.filter { $0.contains("node-name=disk1") }
+        #expect(second.count == 2 && second.allSatisfy { $0.contains("read-only=on") })
+        #expect(arguments.contains("virtio-blk-device,drive=disk1,serial=covey-vol-0123456789"))
+    }
+
     @Test("no path of the host is among the arguments")
     func paths() throws {
         let plan = try Self.plan()

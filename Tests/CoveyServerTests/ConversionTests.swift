@@ -39,6 +39,11 @@ import Testing
             environment: ["E": "F"], removeWhenStopped: true, ready: .booted, stopTimeout: .milliseconds(1234))
         spec.imageID = ids.next()
         spec.kernelID = ids.next()
+        spec.volumes = [
+            VolumeMount(volume: "data", volumeID: ids.next(), path: "/data", readOnly: true),
+            VolumeMount(volume: "more", path: "/more"),
+        ]
+        spec.scratch = ScratchDisk(size: .gibibytes(3), path: "/work")
         spec.restartRequest = 5
         spec.startRequest = 6
         spec.forceStop = true
@@ -51,6 +56,7 @@ import Testing
         status.runGeneration = 9
         status.observedGeneration = 6
         status.observedRestart = 4
+        status.volumes = [ids.next()]
         status.addresses = ["10.0.0.2"]
         status.ports = ["8080:80"]
         status.conditions = conditions
@@ -101,6 +107,17 @@ import Testing
         let kernel = Kernel(
             metadata: Self.metadata(), spec: KernelSpec(source: "debian", isDefault: true), status: kernelStatus)
         #expect(try Kernel(Covey_V1_Kernel(kernel)) == kernel)
+        var volumeSpec = VolumeSpec(size: .gibibytes(2), format: .raw, source: Self.ids.next())
+        volumeSpec.attachments = [
+            VolumeAttachment(machine: Self.ids.next(), name: "web", path: "/data", readOnly: true)
+        ]
+        volumeSpec.deleting = true
+        var volumeStatus = VolumeStatus(state: .failed, node: Self.ids.next())
+        volumeStatus.size = .gibibytes(1)
+        volumeStatus.allocated = ByteCount(5)
+        volumeStatus.lastError = Self.error
+        let volume = Volume(metadata: Self.metadata(), spec: volumeSpec, status: volumeStatus)
+        #expect(try Volume(Covey_V1_Volume(volume)) == volume)
         var spec = OperationSpec(
             kind: .importKernel, target: ResourceReference("kernel", "k"), targetID: "id", generation: 3,
             requestID: "r", node: Self.ids.next())
@@ -123,6 +140,10 @@ import Testing
                 drivers: [
                     DriverFacts(
                         driver: .qemu, available: true, reason: "why", version: "7.2", accelerators: [.kvm, .tcg])
+                ],
+                disks: [
+                    DiskStrategyFacts(strategy: .reflink, available: false, reason: "why"),
+                    DiskStrategyFacts(strategy: .deviceMapper, available: true, chosen: true),
                 ], conditions: Self.conditions))
         #expect(try Node(Covey_V1_Node(node)) == node)
         let record = ExecRecord(

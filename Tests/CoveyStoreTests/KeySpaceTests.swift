@@ -33,6 +33,7 @@ struct KeySpaceTests {
             (KeySpace.spec("default", image), "image/default/00000000-0000-0005-0000-000000000006/spec"),
             (KeySpace.spec("default", KernelID(high: 0, low: 1)), "kernel/default/\(zeros)1/spec"),
             (KeySpace.spec("default", OperationID(high: 0, low: 1)), "operation/default/\(zeros)1/spec"),
+            (KeySpace.spec("default", VolumeID(high: 0, low: 1)), "volume/default/\(zeros)1/spec"),
             (KeySpace.name(.machine, "default", "web"), "name/vm/default/web"),
             (KeySpace.name(.image, "default", "reg.io:5000/a/b@x"), "name/image/default/reg.io:5000%2Fa%2Fb@x"),
             (KeySpace.defaultKernel("default"), "default/kernel/default"),

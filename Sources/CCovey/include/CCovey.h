@@ -4,6 +4,7 @@
 
 #include "covey_clock.h"
 #include "covey_descriptors.h"
+#include "covey_disks.h"
 #include "covey_kvm.h"
 #include "covey_guest.h"
 #include "covey_spawn.h"

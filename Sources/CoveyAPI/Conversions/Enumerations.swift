@@ -64,6 +64,26 @@ extension DriverName: WireEnumeration {
     }
 }
 
+extension VolumeFormat: WireEnumeration {
+    package var wire: Covey_V1_VolumeFormat {
+        switch self {
+        case .ext4: .ext4
+        case .raw: .raw
+        }
+    }
+}
+
+extension DiskStrategy: WireEnumeration {
+    package var wire: Covey_V1_DiskStrategy {
+        switch self {
+        case .reflink: .reflink
+        case .qcow2: .qcow2
+        case .deviceMapper: .deviceMapper
+        case .copy: .copy
+        }
+    }
+}
+
 extension Accelerator: WireEnumeration {
     package var wire: Covey_V1_Accelerator {
         switch self {
@@ -140,6 +160,9 @@ extension OperationKind: WireEnumeration {
         case .deleteImage: .deleteImage
         case .importKernel: .importKernel
         case .deleteKernel: .deleteKernel
+        case .createVolume: .createVolume
+        case .resizeVolume: .resizeVolume
+        case .deleteVolume: .deleteVolume
         }
     }
 }

@@ -21,6 +21,14 @@ extension Covey_V1_Node {
                 $0.accelerators = facts.accelerators.map(\.wire)
             }
         }
+        status.disks = model.status.disks.map { facts in
+            .with {
+                $0.strategy = facts.strategy.wire
+                $0.available = facts.available
+                if let reason = facts.reason { $0.reason = reason }
+                $0.chosen = facts.chosen
+            }
+        }
         status.conditions = model.status.conditions.map { Covey_V1_Condition($0) }
     }
 }
@@ -51,6 +59,11 @@ extension Node {
                 kernelRelease: message.status.kernelRelease, cpus: try Int(wire: message.status.cpus, "status.cpus"),
                 memory: ByteCount(message.status.memoryBytes), version: message.status.version,
                 drivers: try message.status.drivers.converted { facts throws(CoveyError) in try DriverFacts(facts) },
+                disks: try message.status.disks.converted { facts throws(CoveyError) in
+                    DiskStrategyFacts(
+                        strategy: try DiskStrategy(wire: facts.strategy, "strategy"), available: facts.available,
+                        reason: facts.hasReason ? facts.reason : nil, chosen: facts.chosen)
+                },
                 conditions: try message.status.conditions.converted { condition throws(CoveyError) in
                     try Condition(condition)
                 }))

@@ -71,6 +71,8 @@ extension Covey_V1_MachineSpec {
         cpus = Int64(model.cpus)
         memoryBytes = model.memory.bytes
         if let disk = model.disk { diskBytes = disk.bytes }
+        volumes = model.volumes.map { Covey_V1_VolumeMount($0) }
+        if let scratch = model.scratch { self.scratch = Covey_V1_ScratchDisk(scratch) }
         driver = model.driver.wire
         accel = model.accel.wire
         restart = Covey_V1_RestartPolicy(model.restart)
@@ -100,6 +102,8 @@ extension MachineSpec {
             removeWhenStopped: message.removeWhenStopped, ready: try ReadyCheck(wire: message.ready, "spec.ready"))
         if message.hasImageID { imageID = try ImageID(wire: message.imageID, "spec.image_id") }
         if message.hasKernelID { kernelID = try KernelID(wire: message.kernelID, "spec.kernel_id") }
+        volumes = try message.volumes.converted { mount throws(CoveyError) in try VolumeMount(mount) }
+        if message.hasScratch { scratch = ScratchDisk(message.scratch) }
         stopTimeoutMilliseconds = message.stopTimeoutMilliseconds
         restartRequest = message.restartRequest
         forceStop = message.forceStop
@@ -121,6 +125,7 @@ extension Covey_V1_MachineStatus {
         observedGeneration = model.observedGeneration
         observedRestart = model.observedRestart
         observedStart = model.observedStart
+        volumes = model.volumes.map(\.description)
         addresses = model.addresses
         ports = model.ports
         conditions = model.conditions.map { Covey_V1_Condition($0) }
@@ -151,6 +156,7 @@ extension MachineStatus {
         observedGeneration = message.observedGeneration
         observedRestart = message.observedRestart
         observedStart = message.observedStart
+        volumes = try message.volumes.converted { id throws(CoveyError) in try VolumeID(wire: id, "status.volumes") }
         addresses = message.addresses
         ports = message.ports
         conditions = try message.conditions.converted { condition throws(CoveyError) in try Condition(condition) }

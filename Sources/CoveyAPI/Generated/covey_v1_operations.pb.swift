@@ -35,6 +35,9 @@ package nonisolated enum Covey_V1_OperationKind: SwiftProtobuf.Enum, Swift.CaseI
   case deleteImage // = 8
   case importKernel // = 9
   case deleteKernel // = 10
+  case createVolume // = 20
+  case resizeVolume // = 21
+  case deleteVolume // = 22
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -54,6 +57,9 @@ package nonisolated enum Covey_V1_OperationKind: SwiftProtobuf.Enum, Swift.CaseI
     case 8: self = .deleteImage
     case 9: self = .importKernel
     case 10: self = .deleteKernel
+    case 20: self = .createVolume
+    case 21: self = .resizeVolume
+    case 22: self = .deleteVolume
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -71,6 +77,9 @@ package nonisolated enum Covey_V1_OperationKind: SwiftProtobuf.Enum, Swift.CaseI
     case .deleteImage: return 8
     case .importKernel: return 9
     case .deleteKernel: return 10
+    case .createVolume: return 20
+    case .resizeVolume: return 21
+    case .deleteVolume: return 22
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -88,6 +97,9 @@ package nonisolated enum Covey_V1_OperationKind: SwiftProtobuf.Enum, Swift.CaseI
     .deleteImage,
     .importKernel,
     .deleteKernel,
+    .createVolume,
+    .resizeVolume,
+    .deleteVolume,
   ]
 
 }
@@ -434,7 +446,7 @@ package nonisolated struct Covey_V1_CancelOperationRequest: Sendable {
 fileprivate nonisolated let _protobuf_package = "covey.v1"
 
 nonisolated extension Covey_V1_OperationKind: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OPERATION_KIND_UNSPECIFIED\0\u{1}OPERATION_KIND_CREATE_MACHINE\0\u{1}OPERATION_KIND_START_MACHINE\0\u{1}OPERATION_KIND_STOP_MACHINE\0\u{1}OPERATION_KIND_KILL_MACHINE\0\u{1}OPERATION_KIND_RESTART_MACHINE\0\u{1}OPERATION_KIND_DELETE_MACHINE\0\u{1}OPERATION_KIND_BUILD_IMAGE\0\u{1}OPERATION_KIND_DELETE_IMAGE\0\u{1}OPERATION_KIND_IMPORT_KERNEL\0\u{1}OPERATION_KIND_DELETE_KERNEL\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OPERATION_KIND_UNSPECIFIED\0\u{1}OPERATION_KIND_CREATE_MACHINE\0\u{1}OPERATION_KIND_START_MACHINE\0\u{1}OPERATION_KIND_STOP_MACHINE\0\u{1}OPERATION_KIND_KILL_MACHINE\0\u{1}OPERATION_KIND_RESTART_MACHINE\0\u{1}OPERATION_KIND_DELETE_MACHINE\0\u{1}OPERATION_KIND_BUILD_IMAGE\0\u{1}OPERATION_KIND_DELETE_IMAGE\0\u{1}OPERATION_KIND_IMPORT_KERNEL\0\u{1}OPERATION_KIND_DELETE_KERNEL\0\u{2}\u{a}OPERATION_KIND_CREATE_VOLUME\0\u{1}OPERATION_KIND_RESIZE_VOLUME\0\u{1}OPERATION_KIND_DELETE_VOLUME\0")
 }
 
 nonisolated extension Covey_V1_OperationState: SwiftProtobuf._ProtoNameProviding {

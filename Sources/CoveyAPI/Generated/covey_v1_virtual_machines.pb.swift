@@ -524,11 +524,72 @@ package nonisolated struct Covey_V1_MachineSpec: @unchecked Sendable {
     set {_uniqueStorage()._startRequest = newValue}
   }
 
+  /// In the order in which the machine sees them.
+  package var volumes: [Covey_V1_VolumeMount] {
+    get {_storage._volumes}
+    set {_uniqueStorage()._volumes = newValue}
+  }
+
+  package var scratch: Covey_V1_ScratchDisk {
+    get {_storage._scratch ?? Covey_V1_ScratchDisk()}
+    set {_uniqueStorage()._scratch = newValue}
+  }
+  /// Returns true if `scratch` has been explicitly set.
+  package var hasScratch: Bool {_storage._scratch != nil}
+  /// Clears the value of `scratch`. Subsequent reads from it will return its default value.
+  package mutating func clearScratch() {_uniqueStorage()._scratch = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A volume as a machine sees it.
+package nonisolated struct Covey_V1_VolumeMount: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The volume's name as the user wrote it.
+  package var volume: String = String()
+
+  package var volumeID: String {
+    get {_volumeID ?? String()}
+    set {_volumeID = newValue}
+  }
+  /// Returns true if `volumeID` has been explicitly set.
+  package var hasVolumeID: Bool {self._volumeID != nil}
+  /// Clears the value of `volumeID`. Subsequent reads from it will return its default value.
+  package mutating func clearVolumeID() {self._volumeID = nil}
+
+  /// Absolute: where it is mounted; for a raw one, the link to its device.
+  package var path: String = String()
+
+  package var readOnly: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _volumeID: String? = nil
+}
+
+/// A disk that lives and dies with its machine.
+package nonisolated struct Covey_V1_ScratchDisk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var sizeBytes: Int64 = 0
+
+  /// Absolute; where it is mounted.
+  package var path: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Covey_V1_TimelineStage: Sendable {
@@ -667,6 +728,12 @@ package nonisolated struct Covey_V1_MachineStatus: @unchecked Sendable {
   package var observedStart: Int64 {
     get {_storage._observedStart}
     set {_uniqueStorage()._observedStart = newValue}
+  }
+
+  /// The ids of the volumes that the current or last run began with.
+  package var volumes: [String] {
+    get {_storage._volumes}
+    set {_uniqueStorage()._volumes = newValue}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -844,6 +911,20 @@ package nonisolated struct Covey_V1_CreateVirtualMachineRequest: @unchecked Send
     get {_storage._noStart}
     set {_uniqueStorage()._noStart = newValue}
   }
+
+  package var volumes: [Covey_V1_VolumeMount] {
+    get {_storage._volumes}
+    set {_uniqueStorage()._volumes = newValue}
+  }
+
+  package var scratch: Covey_V1_ScratchDisk {
+    get {_storage._scratch ?? Covey_V1_ScratchDisk()}
+    set {_uniqueStorage()._scratch = newValue}
+  }
+  /// Returns true if `scratch` has been explicitly set.
+  package var hasScratch: Bool {_storage._scratch != nil}
+  /// Clears the value of `scratch`. Subsequent reads from it will return its default value.
+  package mutating func clearScratch() {_uniqueStorage()._scratch = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1726,7 +1807,7 @@ nonisolated extension Covey_V1_VirtualMachine: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MachineSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wanted\0\u{1}image\0\u{3}image_id\0\u{1}kernel\0\u{3}kernel_id\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout_milliseconds\0\u{3}restart_request\0\u{1}deleting\0\u{3}force_stop\0\u{3}start_request\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wanted\0\u{1}image\0\u{3}image_id\0\u{1}kernel\0\u{3}kernel_id\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout_milliseconds\0\u{3}restart_request\0\u{1}deleting\0\u{3}force_stop\0\u{3}start_request\0\u{2}\u{14}volumes\0\u{1}scratch\0")
 
   fileprivate class _StorageClass {
     var _wanted: Covey_V1_WantedState = .unspecified
@@ -1749,6 +1830,8 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
     var _deleting: Bool = false
     var _forceStop: Bool = false
     var _startRequest: Int64 = 0
+    var _volumes: [Covey_V1_VolumeMount] = []
+    var _scratch: Covey_V1_ScratchDisk? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1779,6 +1862,8 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
       _deleting = source._deleting
       _forceStop = source._forceStop
       _startRequest = source._startRequest
+      _volumes = source._volumes
+      _scratch = source._scratch
     }
   }
 
@@ -1817,6 +1902,8 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
         case 18: try { try decoder.decodeSingularBoolField(value: &_storage._deleting) }()
         case 19: try { try decoder.decodeSingularBoolField(value: &_storage._forceStop) }()
         case 20: try { try decoder.decodeSingularInt64Field(value: &_storage._startRequest) }()
+        case 40: try { try decoder.decodeRepeatedMessageField(value: &_storage._volumes) }()
+        case 41: try { try decoder.decodeSingularMessageField(value: &_storage._scratch) }()
         default: break
         }
       }
@@ -1889,6 +1976,12 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
       if _storage._startRequest != 0 {
         try visitor.visitSingularInt64Field(value: _storage._startRequest, fieldNumber: 20)
       }
+      if !_storage._volumes.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._volumes, fieldNumber: 40)
+      }
+      try { if let v = _storage._scratch {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1918,10 +2011,96 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._deleting != rhs_storage._deleting {return false}
         if _storage._forceStop != rhs_storage._forceStop {return false}
         if _storage._startRequest != rhs_storage._startRequest {return false}
+        if _storage._volumes != rhs_storage._volumes {return false}
+        if _storage._scratch != rhs_storage._scratch {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_VolumeMount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".VolumeMount"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}volume\0\u{3}volume_id\0\u{1}path\0\u{3}read_only\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.volume) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._volumeID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.readOnly) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.volume.isEmpty {
+      try visitor.visitSingularStringField(value: self.volume, fieldNumber: 1)
+    }
+    try { if let v = self._volumeID {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 3)
+    }
+    if self.readOnly != false {
+      try visitor.visitSingularBoolField(value: self.readOnly, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_VolumeMount, rhs: Covey_V1_VolumeMount) -> Bool {
+    if lhs.volume != rhs.volume {return false}
+    if lhs._volumeID != rhs._volumeID {return false}
+    if lhs.path != rhs.path {return false}
+    if lhs.readOnly != rhs.readOnly {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_ScratchDisk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ScratchDisk"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}size_bytes\0\u{1}path\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.sizeBytes) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.sizeBytes != 0 {
+      try visitor.visitSingularInt64Field(value: self.sizeBytes, fieldNumber: 1)
+    }
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_ScratchDisk, rhs: Covey_V1_ScratchDisk) -> Bool {
+    if lhs.sizeBytes != rhs.sizeBytes {return false}
+    if lhs.path != rhs.path {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1964,7 +2143,7 @@ nonisolated extension Covey_V1_TimelineStage: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MachineStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}phase\0\u{1}node\0\u{1}driver\0\u{1}accel\0\u{1}pid\0\u{3}run_generation\0\u{3}observed_generation\0\u{3}observed_restart\0\u{1}addresses\0\u{1}ports\0\u{1}conditions\0\u{1}timeline\0\u{1}restarts\0\u{3}exit_code\0\u{3}last_end\0\u{3}last_error\0\u{3}started_at\0\u{3}ended_at\0\u{3}observed_start\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}phase\0\u{1}node\0\u{1}driver\0\u{1}accel\0\u{1}pid\0\u{3}run_generation\0\u{3}observed_generation\0\u{3}observed_restart\0\u{1}addresses\0\u{1}ports\0\u{1}conditions\0\u{1}timeline\0\u{1}restarts\0\u{3}exit_code\0\u{3}last_end\0\u{3}last_error\0\u{3}started_at\0\u{3}ended_at\0\u{3}observed_start\0\u{2}\u{15}volumes\0")
 
   fileprivate class _StorageClass {
     var _phase: Covey_V1_MachinePhase = .unspecified
@@ -1986,6 +2165,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
     var _startedAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
     var _endedAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
     var _observedStart: Int64 = 0
+    var _volumes: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2015,6 +2195,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
       _startedAt = source._startedAt
       _endedAt = source._endedAt
       _observedStart = source._observedStart
+      _volumes = source._volumes
     }
   }
 
@@ -2052,6 +2233,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._startedAt) }()
         case 18: try { try decoder.decodeSingularMessageField(value: &_storage._endedAt) }()
         case 19: try { try decoder.decodeSingularInt64Field(value: &_storage._observedStart) }()
+        case 40: try { try decoder.decodeRepeatedStringField(value: &_storage._volumes) }()
         default: break
         }
       }
@@ -2121,6 +2303,9 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
       if _storage._observedStart != 0 {
         try visitor.visitSingularInt64Field(value: _storage._observedStart, fieldNumber: 19)
       }
+      if !_storage._volumes.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._volumes, fieldNumber: 40)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2149,6 +2334,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
         if _storage._startedAt != rhs_storage._startedAt {return false}
         if _storage._endedAt != rhs_storage._endedAt {return false}
         if _storage._observedStart != rhs_storage._observedStart {return false}
+        if _storage._volumes != rhs_storage._volumes {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2199,7 +2385,7 @@ nonisolated extension Covey_V1_VirtualMachineMutation: SwiftProtobuf.Message, Sw
 
 nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CreateVirtualMachineRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{1}labels\0\u{1}image\0\u{1}kernel\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout\0\u{3}no_start\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{1}labels\0\u{1}image\0\u{1}kernel\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout\0\u{3}no_start\0\u{2}\u{16}volumes\0\u{1}scratch\0")
 
   fileprivate class _StorageClass {
     var _tenant: String = String()
@@ -2220,6 +2406,8 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
     var _ready: Covey_V1_ReadyCheck = .unspecified
     var _stopTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _noStart: Bool = false
+    var _volumes: [Covey_V1_VolumeMount] = []
+    var _scratch: Covey_V1_ScratchDisk? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2248,6 +2436,8 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
       _ready = source._ready
       _stopTimeout = source._stopTimeout
       _noStart = source._noStart
+      _volumes = source._volumes
+      _scratch = source._scratch
     }
   }
 
@@ -2284,6 +2474,8 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
         case 16: try { try decoder.decodeSingularEnumField(value: &_storage._ready) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._stopTimeout) }()
         case 18: try { try decoder.decodeSingularBoolField(value: &_storage._noStart) }()
+        case 40: try { try decoder.decodeRepeatedMessageField(value: &_storage._volumes) }()
+        case 41: try { try decoder.decodeSingularMessageField(value: &_storage._scratch) }()
         default: break
         }
       }
@@ -2350,6 +2542,12 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
       if _storage._noStart != false {
         try visitor.visitSingularBoolField(value: _storage._noStart, fieldNumber: 18)
       }
+      if !_storage._volumes.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._volumes, fieldNumber: 40)
+      }
+      try { if let v = _storage._scratch {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2377,6 +2575,8 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
         if _storage._ready != rhs_storage._ready {return false}
         if _storage._stopTimeout != rhs_storage._stopTimeout {return false}
         if _storage._noStart != rhs_storage._noStart {return false}
+        if _storage._volumes != rhs_storage._volumes {return false}
+        if _storage._scratch != rhs_storage._scratch {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -62,6 +62,12 @@ struct DoctorCommand: Verb {
             text += facts.reason.map { ": \($0)" } ?? ""
             text += "\n"
         }
+        for facts in status.disks {
+            text += "disks by \(facts.strategy.rawValue): "
+            text += facts.available ? (facts.chosen ? "available, chosen" : "available") : "not available"
+            text += facts.reason.map { ": \($0)" } ?? ""
+            text += "\n"
+        }
         for condition in status.conditions where condition.state != .yes {
             text += "not \(condition.type): \(condition.message)\n"
         }

@@ -19,6 +19,12 @@ struct MachineOptions: ParsableArguments, Sendable {
     @Option(help: "Size of the root disk, such as 4G; the image's where it is left out.")
     var disk: ByteCount?
 
+    @Option(help: "A volume and where the machine sees it, as NAME:PATH or NAME:PATH:ro.")
+    var volume: [VolumeMount] = []
+
+    @Option(help: "A disk that lives and dies with the machine, as SIZE or SIZE:PATH; the path is /scratch.")
+    var scratch: ScratchDisk?
+
     @Option(name: [.long, .customShort("e")], help: "Environment of its programs, as KEY=VALUE.")
     var env: [KeyValue] = []
 
@@ -54,6 +60,8 @@ struct MachineOptions: ParsableArguments, Sendable {
         request.cpus = cpus
         request.memory = memory
         request.disk = disk
+        request.volumes = volume
+        request.scratch = scratch
         request.environment = env.map
         request.labels = label.map
         request.restart = restart

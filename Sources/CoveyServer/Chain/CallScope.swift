@@ -49,6 +49,14 @@ extension Covey_V1_GetKernelRequest: TenantMessage {}
 extension Covey_V1_ListKernelsRequest: TenantMessage {}
 extension Covey_V1_DeleteKernelRequest: MutationMessage {}
 extension Covey_V1_SetDefaultKernelRequest: MutationMessage {}
+extension Covey_V1_CreateVolumeRequest: MutationMessage {}
+extension Covey_V1_GetVolumeRequest: TenantMessage {}
+extension Covey_V1_ListVolumesRequest: TenantMessage {}
+extension Covey_V1_DeleteVolumeRequest: MutationMessage {}
+extension Covey_V1_ResizeVolumeRequest: MutationMessage {}
+extension Covey_V1_SnapshotVolumeRequest: MutationMessage {}
+extension Covey_V1_AttachVolumeRequest: MutationMessage {}
+extension Covey_V1_DetachVolumeRequest: MutationMessage {}
 extension Covey_V1_GetOperationRequest: TenantMessage {}
 extension Covey_V1_ListOperationsRequest: TenantMessage {}
 extension Covey_V1_WatchOperationRequest: TenantMessage {}

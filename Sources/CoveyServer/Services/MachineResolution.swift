@@ -6,7 +6,7 @@ internal import CoveyStore
 struct MachineResolution: Sendable {
     private static let builtIn = "busybox"
 
-    private let context: ServiceContext
+    let context: ServiceContext
 
     init(_ context: ServiceContext) { self.context = context }
 
@@ -20,6 +20,7 @@ struct MachineResolution: Sendable {
         try context.validation.check(disk: request.disk, image: image)
         try check(image.spec.architecture, of: ResourceReference("image", image.metadata.name))
         try check(kernel.spec.architecture, of: ResourceReference("kernel", kernel.metadata.name))
+        spec.volumes = try await volumes(spec.volumes, tenant: tenant)
         spec.imageID = image.metadata.id
         spec.kernelID = kernel.metadata.id
         return spec

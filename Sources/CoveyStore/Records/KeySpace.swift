@@ -6,6 +6,7 @@ enum ResourceKind: String, Sendable, CaseIterable {
     case image
     case kernel
     case operation
+    case volume
 }
 
 /// The table of keys, and the only place that knows them: `docs/adr/0003-keys.md`.

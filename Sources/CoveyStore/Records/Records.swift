@@ -53,6 +53,10 @@ extension Kernel: StoredResource {
     static var kind: ResourceKind { .kernel }
 }
 
+extension Volume: StoredResource {
+    static var kind: ResourceKind { .volume }
+}
+
 extension Operation: StoredResource {
     static var kind: ResourceKind { .operation }
 }

@@ -33,18 +33,38 @@ package struct Machines: Sendable {
         var asked = spec
         asked.imageID = nil
         asked.kernelID = nil
+        for index in asked.volumes.indices { asked.volumes[index].volumeID = nil }
         let digest = try core.digest(kind, name, labels, asked)
+        do {
+            return try await create(
+                VirtualMachine(metadata: metadata, spec: spec, status: status), node, requestID, kind, digest)
+        } catch let error as CoveyError where error.code == .conflict && !spec.volumes.isEmpty {
+            // The machine that has the volume may be the one that this request made before.
+            let entry = try await core.store.get(KeySpace.request(tenant.description, requestID))
+            guard let first = try await table.firstResult(entry, requestID: requestID, digest: digest),
+                let operation = first.operation
+            else { throw error }
+            return (first.resource, operation)
+        }
+    }
+
+    private func create(
+        _ machine: VirtualMachine, _ node: NodeID, _ requestID: String, _ kind: OperationKind, _ digest: String
+    ) async throws -> (machine: VirtualMachine, operation: Operation) {
+        let metadata = machine.metadata
         var tries = 0
         let made = try await table.create(
-            VirtualMachine(metadata: metadata, spec: spec, status: status), node: node, bound: true,
-            requestID: requestID, kind: kind, digest: digest
+            machine, node: node, bound: true, requestID: requestID, kind: kind, digest: digest
         ) { draft in
             if tries > 0 { core.slots.forget(node) }
             tries += 1
             let slot = try await reserveSlot(node)
             draft.create(KeySpace.uid(node, slot), Array(metadata.id.description.utf8))
-            let binding = BindingRecord(tenant: tenant.description, generation: metadata.generation)
+            let binding = BindingRecord(tenant: metadata.tenant, generation: metadata.generation)
             draft.create(KeySpace.binding(node, metadata.id), try BindingRecord.format.encode(binding))
+            for mount in machine.spec.volumes {
+                try await Volumes(core).give(mount, to: metadata.id, name: metadata.name, node: node, &draft)
+            }
             return slot
         }
         return (made.resource, made.operation)
@@ -183,9 +203,12 @@ package struct Machines: Sendable {
     /// Removes all keys of a machine in one transaction: records, name, binding, uid slot, finished runs; idempotent.
     /// Its operations stay until they are pruned.
     ///
+    /// Its volumes are detached with it.
+    ///
     /// Errors: ``ErrorCode/conflict`` while a run of it is not finished.
     package func remove(_ id: MachineID) async throws {
         try await table.remove(id) { loaded, draft in
+            try await Volumes(core).takeAll(loaded.record.spec.volumes, from: id, &draft)
             guard let node = loaded.record.node else { return }
             let runs = try await core.store.list(KeySpace.runs(node, id)).entries
             for entry in runs {

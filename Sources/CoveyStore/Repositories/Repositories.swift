@@ -8,6 +8,8 @@ package struct Repositories: Sendable {
     package let images: Images
     /// Kernels.
     package let kernels: Kernels
+    /// Volumes.
+    package let volumes: Volumes
     /// Operations.
     package let operations: Operations
     /// Nodes.
@@ -22,6 +24,7 @@ package struct Repositories: Sendable {
         machines = Machines(core)
         images = Images(core)
         kernels = Kernels(core)
+        volumes = Volumes(core)
         operations = Operations(core)
         nodes = Nodes(core: core)
         runs = Runs(core)

@@ -51,8 +51,10 @@ package struct SimulatedArtifacts: ImageLibrary, KernelLibrary, RootDiskStore {
         try host.check("disk")
         try makeFolder(parentFolder(path))
         _ = try openFile(path, [.writeOnly, .create])
-        return RootDisk(path: path, format: .raw)
+        return RootDisk(strategy: .copy, path: path, format: .raw)
     }
+
+    package func release(at path: String) async throws {}
 
     package func remove(at path: String) async throws { try removeFile(path) }
 }

@@ -88,7 +88,7 @@ package final class SimulatedSession: GuestSession {
         self.name = name
         let process = host.processes[name]
         hello = GuestHello(
-            abilities: [.exec, .clock, .shutdown], agentVersion: "simulated", bootID: name,
+            abilities: [.exec, .clock, .shutdown, .mounts], agentVersion: "simulated", bootID: name,
             timings: GuestBootTimings(agentStarted: .milliseconds(1), rootMounted: .milliseconds(2)),
             configured: process?.guest.configured ?? false)
         let (events, continuation) = AsyncStream<GuestEvent>.makeStream()

@@ -5,9 +5,6 @@ internal import CoveyModel
 /// Clusters of 64 KiB in this order: header, refcount table, refcount blocks, L1 table; the L1 table is all zeros, and
 /// stays a hole. Source: QEMU's docs/interop/qcow2.txt.
 struct Qcow2Overlay {
-    /// The largest disk that is made.
-    static let largest = ByteCount.gibibytes(64 << 10)
-
     private static let clusterBits: UInt32 = 16
     private static let cluster = 1 << 16
     private static let magic: UInt32 = 0x5146_49FB
@@ -18,6 +15,8 @@ struct Qcow2Overlay {
     let size: ByteCount
     /// The raw file below, as an absolute path of at most 1023 bytes.
     let backing: String
+    /// The length of its L1 table.
+    let tableEntries: Int
 
     /// What lies where in the file.
     struct Layout {
@@ -29,8 +28,7 @@ struct Qcow2Overlay {
 
     /// The bytes of the file.
     func layout() -> Layout {
-        let perTable = Qcow2Overlay.cluster / 8 * Qcow2Overlay.cluster
-        let entries = max(1, (Int(size.bytes) + perTable - 1) / perTable)
+        let entries = Qcow2Overlay.entries(size)
         let tableClusters = (entries * 8 + Qcow2Overlay.cluster - 1) / Qcow2Overlay.cluster
         // One refcount block counts 32768 clusters, far more than the tables of the largest disk.
         let used = 3 + tableClusters
@@ -71,23 +69,52 @@ struct Qcow2Overlay {
             length: used * Qcow2Overlay.cluster)
     }
 
+    /// Where size, encryption method and length of the L1 table stand, 16 bytes in all.
+    static let sizeOffset = 24
+
+    /// The 16 bytes at ``sizeOffset`` of the same file with a larger disk; nil where its L1 table has no room for it.
+    ///
+    /// The table stands last and is all zeros beyond its length, so that nothing else changes.
+    func grownHeader(size: ByteCount) -> [UInt8]? {
+        let entries = Qcow2Overlay.entries(size)
+        let clusters = (max(tableEntries, 1) * 8 + Qcow2Overlay.cluster - 1) / Qcow2Overlay.cluster
+        let room = clusters * Qcow2Overlay.cluster / 8
+        guard size >= self.size, entries <= room else { return nil }
+        var bytes: [UInt8] = []
+        withUnsafeBytes(of: UInt64(size.bytes).bigEndian) { bytes += $0 }
+        bytes += [0, 0, 0, 0]
+        withUnsafeBytes(of: UInt32(entries).bigEndian) { bytes += $0 }
+        return bytes
+    }
+
     /// Reads size and backing file out of a file's first bytes; nil where it is no such overlay.
     init?(header bytes: UnsafeRawBufferPointer) {
         func number<T: FixedWidthInteger>(_ type: T.Type, _ offset: Int) -> T? {
-            bytes.number(T.self, at: offset).map { T(bigEndian: $0) }
+            guard offset <= bytes.count - MemoryLayout<T>.size else { return nil }
+            return T(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
         }
         guard number(UInt32.self, 0) == Qcow2Overlay.magic, number(UInt32.self, 4) == 3,
             let offset = number(UInt64.self, 8), let length = number(UInt32.self, 16), (1...1023).contains(length),
-            let size = number(UInt64.self, 24), let name = bytes.part(at: offset, count: UInt64(length)),
-            let bytes = Int64(exactly: size)
+            offset <= UInt64(bytes.count), UInt64(length) <= UInt64(bytes.count) - offset,
+            let size = number(UInt64.self, 24), let bits = number(UInt32.self, 20), bits == Qcow2Overlay.clusterBits,
+            let encryption = number(UInt32.self, 32), encryption == 0, let table = number(UInt32.self, 36),
+            let size = Int64(exactly: size)
         else { return nil }
-        self.size = ByteCount(bytes)
-        backing = String(decoding: name, as: UTF8.self)
+        self.size = ByteCount(size)
+        backing = String(decoding: bytes[Int(offset)..<(Int(offset) + Int(length))], as: UTF8.self)
+        tableEntries = Int(table)
     }
 
     /// An overlay of a size over a raw file.
     init(size: ByteCount, backing: String) {
         self.size = size
         self.backing = backing
+        tableEntries = Qcow2Overlay.entries(size)
+    }
+
+    /// The entries of the L1 table that a size needs.
+    private static func entries(_ size: ByteCount) -> Int {
+        let perTable = cluster / 8 * cluster
+        return max(1, (Int(size.bytes) + perTable - 1) / perTable)
     }
 }
