@@ -78,6 +78,7 @@ let adapters: [Target] = [
             "CoveyImages", "CoveyModel", "CoveySystem", "CCovey", "CArchive", asyncHTTPClient, nioCore, nioHTTP1,
             nioSSL, crypto,
         ]),
+    module("CoveyCatalogs", ["CoveyImages", "CoveyRegistry", "CoveyModel", "CoveySystem", crypto]),
     module("CoveyGuestChannel", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     module("CoveyGuardClient", ["CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem"]),
 ]
@@ -114,7 +115,8 @@ let assembly: [Target] = [
         "CoveyDaemon",
         [
             "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyVMM", "CoveyQEMU",
-            "CoveyImages", "CoveyDisks", "CoveyRegistry", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyGuardClient",
+            "CoveyImages", "CoveyDisks", "CoveyRegistry", "CoveyCatalogs", "CoveyGuestChannel", "CoveyGuestProtocol",
+            "CoveyGuardClient",
             "CoveyModel",
             "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
         ])
@@ -165,6 +167,9 @@ let beside: [Target] = [
             "CoveyRegistry", "CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", subprocess,
             crypto,
         ], exclude: ["Corpus"]),
+    tests(
+        "CoveyCatalogsTests",
+        ["CoveyCatalogs", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", crypto], exclude: ["Corpus"]),
     tests(
         "CoveyNodeTests",
         [

@@ -20,6 +20,7 @@ package struct CoveyClient: Sendable {
     let images: Covey_V1_Images.Client<Transport>
     let kernels: Covey_V1_Kernels.Client<Transport>
     let registries: Covey_V1_Registries.Client<Transport>
+    let catalogs: Covey_V1_Catalogs.Client<Transport>
     let operations: Covey_V1_Operations.Client<Transport>
     let monitoring: Covey_V1_Monitoring.Client<Transport>
 
@@ -61,6 +62,7 @@ package struct CoveyClient: Sendable {
         images = .init(wrapping: client)
         kernels = .init(wrapping: client)
         registries = .init(wrapping: client)
+        catalogs = .init(wrapping: client)
         operations = .init(wrapping: client)
         monitoring = .init(wrapping: client)
     }

@@ -104,6 +104,7 @@ package final class APIServer: Sendable {
             transport: transport,
             services: [
                 VirtualMachineService(context), ImageService(context), RegistryService(context), KernelService(context),
+                CatalogService(context),
                 OperationService(context), MonitoringService(context), HealthService(health),
                 ReflectionService(descriptors),
             ], interceptors: [chain])

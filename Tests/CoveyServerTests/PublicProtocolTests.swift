@@ -95,13 +95,13 @@ import Testing
             let services = answers[0].listServicesResponse.service.map(\.name)
             #expect(services.contains("covey.v1.VirtualMachines"))
             #expect(services.contains("grpc.health.v1.Health"))
-            #expect(services.count == 8)
+            #expect(services.count == 9)
             let files = try answers[1].fileDescriptorResponse.fileDescriptorProto.map {
                 try Google_Protobuf_FileDescriptorProto(serializedBytes: $0).name
             }
             #expect(files.first == "covey/v1/virtual_machines.proto")
             #expect(files.contains("google/protobuf/timestamp.proto"))
-            #expect(answers[2].fileDescriptorResponse.fileDescriptorProto.count == 4)
+            #expect(answers[2].fileDescriptorResponse.fileDescriptorProto.count == 5)
             #expect(answers[3].errorResponse.errorCode == Int32(Status.Code.notFound.rawValue))
         }
     }

@@ -22,6 +22,13 @@ package struct SimulatedArtifacts: ImageLibrary, KernelLibrary, RootDiskStore {
         return stored
     }
 
+    package func make(
+        _ id: ImageID, from material: ImageMaterial, progress: @escaping ProgressHandler
+    ) async throws -> StoredImage {
+        try host.check("image")
+        return stored
+    }
+
     package func image(_ id: ImageID) async throws -> StoredImage { stored }
 
     package func remove(_ id: ImageID) async throws {}
