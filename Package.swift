@@ -160,7 +160,9 @@ let beside: [Target] = [
             "CoveyTesting",
         ]),
     tests("CoveyQEMUTests", ["CoveyQEMU", "CoveyVMM", "CoveyModel", "CoveySystem", "CoveyTesting"]),
-    tests("CoveyDisksTests", ["CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive"]),
+    tests(
+        "CoveyDisksTests",
+        ["CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", "CArchive"], exclude: ["Corpus"]),
     tests(
         "CoveyRegistryTests",
         [

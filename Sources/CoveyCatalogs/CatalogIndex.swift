@@ -14,11 +14,23 @@ package struct CatalogIndex: Hashable, Sendable {
 
     private struct Body: Decodable {
         var version: Int
-        var entries: [Entry]
+        var entries: [AnyEntry]
     }
 
     private struct Version: Decodable {
         var version: Int
+    }
+
+    /// An entry, or nothing where its kind is one that a newer program knows.
+    private struct AnyEntry: Decodable {
+        var entry: Entry?
+
+        enum CodingKeys: String, CodingKey { case kind }
+
+        init(from decoder: any Decoder) throws {
+            let kind = try decoder.container(keyedBy: CodingKeys.self).decode(String.self, forKey: .kind)
+            entry = CatalogEntry.Kind(rawValue: kind) == nil ? nil : try Entry(from: decoder)
+        }
     }
 
     private struct Entry: Decodable {
@@ -62,7 +74,7 @@ package struct CatalogIndex: Hashable, Sendable {
         }
         var entries: [CatalogEntry] = []
         var seen: Set<String> = []
-        for entry in body.entries {
+        for entry in body.entries.compactMap(\.entry) {
             // What a newer Covey may know.
             guard let kind = CatalogEntry.Kind(rawValue: entry.kind),
                 let architecture = CatalogIndex.architecture(entry.arch)

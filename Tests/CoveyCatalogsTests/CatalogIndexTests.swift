@@ -1,5 +1,7 @@
 import CoveyCatalogs
 import CoveyModel
+import CoveySystem
+import CoveyTesting
 import Crypto
 import FoundationEssentials
 import Testing
@@ -68,21 +70,35 @@ import Testing
         #expect(code([UInt8](repeating: 32, count: Int(CatalogIndex.largest.bytes) + 1)) == .corrupt)
     }
 
-    @Test("no change of a byte of an index crashes the reader, and what it then reads is valid")
-    func mutations() {
-        let bytes = index(entry(["kernel": "\"6.1.0\""]), entry(["kind": "\"bundle\"", "kernel": "\"k\""]))
-        var seed: UInt64 = 7
-        for _ in 0..<4000 {
-            var changed = bytes
-            for _ in 0..<3 {
-                seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-                changed[Int(seed >> 33) % changed.count] = UInt8(truncatingIfNeeded: seed >> 20)
-            }
-            guard let read = try? CatalogIndex(changed, catalog: "acme") else { continue }
-            for entry in read.entries {
-                #expect(entry.sha256.utf8.count == 64 && entry.size.bytes > 0 && !entry.url.hasPrefix("/"))
+    @Test("no change of the committed indexes crashes the reader, and what it then reads is valid")
+    func mutations() throws {
+        let folder = parentFolder(#filePath) + "/Corpus"
+        var generator = SeededGenerator(seed: 3)
+        var read = 0
+        for name in try listFolder(folder).sorted() {
+            let input = try readFile("\(folder)/\(name)")
+            for turn in 0..<2000 {
+                var bytes = input
+                for _ in 0..<(turn == 0 ? 0 : Int.random(in: 1...2, using: &generator)) where !bytes.isEmpty {
+                    let at = Int.random(in: 0..<bytes.count, using: &generator)
+                    switch Int.random(in: 0..<3, using: &generator) {
+                    case 0: bytes[at] = UInt8.random(in: .min ... .max, using: &generator)
+                    case 1: bytes.removeSubrange(at..<min(bytes.count, at + 8))
+                    case _: bytes.insert(contentsOf: bytes[at..<min(bytes.count, at + 24)], at: at)
+                    }
+                }
+                do throws(CoveyError) {
+                    for entry in try CatalogIndex(bytes, catalog: "acme").entries {
+                        read += 1
+                        #expect(entry.sha256.utf8.count == 64 && entry.size.bytes > 0 && !entry.url.hasPrefix("/"))
+                        #expect(!entry.name.contains("/") && entry.kernel?.contains("/") != true)
+                    }
+                } catch {
+                    #expect([.corrupt, .unsupported].contains(error.code))
+                }
             }
         }
+        #expect(read > 50)
     }
 }
 

@@ -116,6 +116,29 @@ import Testing
         }
     }
 
+    @Test("one that is taken back in the middle leaves nothing", arguments: ["convert", "check", "digest"])
+    func cancelled(_ stage: String) async throws {
+        try await withScratch { folder in
+            let store = ImageStore(root: "\(folder)/images")
+            let path = "\(folder)/root.ext4"
+            try await makeRoot(path)
+            try await Tool.qemuImage.run(
+                ["convert", "-O", "qcow2", path, "\(folder)/root.qcow2"], limit: .seconds(60))
+            let (begun, bell) = AsyncStream<Void>.makeStream()
+            let task = Task {
+                let material = ImageMaterial.file(path: "\(folder)/root.qcow2", name: "disk", choices: ImageChoices())
+                _ = try await store.make(newID(), from: material) { name, _, _, _ in
+                    guard name == stage else { return }
+                    bell.yield()
+                    withUnsafeCurrentTask { $0?.cancel() }
+                }
+            }
+            for await _ in begun { break }
+            #expect((await failure { try await task.value })?.code == .cancelled)
+            try expectEmpty("\(folder)/images")
+        }
+    }
+
     @Test("a machine's disk over its image becomes an image of its own; one over another file is refused")
     func promoted() async throws {
         try await withScratch { folder in

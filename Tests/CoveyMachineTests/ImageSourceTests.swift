@@ -131,6 +131,36 @@ struct ImageSourceTests {
         #expect(try !listFolder("\(host.root)/images").contains { $0.hasPrefix(".new-") })
     }
 
+    @Test("a daemon that is killed while an image is sent or made leaves nothing half-made, and what was sent is made")
+    func killed() async throws {
+        let host = try await TestHost.current()
+        let (tree, file) = try await makeRoot(host, "kill")
+        let uploads = "\(host.root)/images/.uploads"
+        // In the middle of the sending.
+        let large = try await runProgram("sh", ["-c", "yes | head -c 1500M > \(tree).large"])
+        #expect(large.code == 0, "\(large)")
+        let client = try Child(
+            [host.programs.covey, "image", "register", "large", "\(tree).large"],
+            environment: ["COVEY_HOST": host.socket], log: "\(host.folder)/client.log")
+        try await eventually("something arrives") { try fileExists(uploads) && !listFolder(uploads).isEmpty }
+        try await host.killDaemon()
+        try await eventually("the client has given up") { try client.ending() != nil }
+        try await host.start()
+        #expect(try listFolder(uploads).isEmpty)
+        #expect(try await host.run("image", "inspect", "large").code == 3)
+        // When all was sent.
+        for turn in 1...3 {
+            try await host.succeed("image", "register", "-d", "sent\(turn)", file)
+            try await host.killDaemon()
+            try await host.start()
+            try await eventually("image sent\(turn) is ready") {
+                try await host.succeed("image", "inspect", "sent\(turn)", "-o", "json").text.contains("\"ready\"")
+            }
+        }
+        #expect(try listFolder(uploads).isEmpty)
+        #expect(try !listFolder("\(host.root)/images").contains { $0.hasPrefix(".new-") || $0.hasPrefix(".gone-") })
+    }
+
     @Test("a kernel's own folder of modules is taken with a boot image, and inspect says what it has")
     func kernelWithModules() async throws {
         let host = try await TestHost.current()

@@ -26,6 +26,7 @@ package struct SimulatedArtifacts: ImageLibrary, KernelLibrary, RootDiskStore {
         _ id: ImageID, from material: ImageMaterial, progress: @escaping ProgressHandler
     ) async throws -> StoredImage {
         try host.check("image")
+        if case .disk = material { await host.passCopy() }
         return stored
     }
 
