@@ -33,6 +33,10 @@ private final class MadeUpLayers: LayeredImages {
             hold: BlobHold { [weak self] in self?.state.withLock { $0.released += 1 } })
     }
 
+    func unpack(
+        _ archive: String, name: String, into folder: String, progress: @escaping ProgressHandler
+    ) async throws { throw CoveyError(.unsupported, "no archives here") }
+
     func forget(_ pull: RegistryPull) async throws { state.withLock { $0.forgotten.append(pull) } }
 
     func collect(partial: Bool, wanted: @Sendable () async throws -> Set<String>) async throws -> ByteCount {
