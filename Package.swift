@@ -80,6 +80,7 @@ let adapters: [Target] = [
         ]),
     // Without packages, so that its conformance suite can also be a static program.
     module("CoveyRootDisks", ["CoveyImages", "CoveyModel", "CoveySystem", "CCovey"]),
+    module("CoveyCatalogs", ["CoveyImages", "CoveyRegistry", "CoveyModel", "CoveySystem", crypto]),
     module("CoveyGuestChannel", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     module("CoveyGuardClient", ["CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem"]),
 ]
@@ -116,8 +117,8 @@ let assembly: [Target] = [
         "CoveyDaemon",
         [
             "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyVMM", "CoveyQEMU",
-            "CoveyImages", "CoveyDisks", "CoveyRootDisks", "CoveyRegistry", "CoveyGuestChannel", "CoveyGuestProtocol",
-            "CoveyGuardClient", "CoveyModel",
+            "CoveyImages", "CoveyDisks", "CoveyRootDisks", "CoveyRegistry", "CoveyCatalogs", "CoveyGuestChannel",
+            "CoveyGuestProtocol", "CoveyGuardClient", "CoveyModel",
             "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
         ])
 ]
@@ -172,13 +173,16 @@ let beside: [Target] = [
         [
             "CoveyDisks", "CoveyRootDisks", "CoveyDiskConformance", "CoveyImages", "CoveyModel", "CoveySystem",
             "CoveyTesting", "CArchive",
-        ]),
+        ], exclude: ["Corpus"]),
     tests(
         "CoveyRegistryTests",
         [
             "CoveyRegistry", "CoveyDisks", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", subprocess,
             crypto,
         ], exclude: ["Corpus"]),
+    tests(
+        "CoveyCatalogsTests",
+        ["CoveyCatalogs", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", crypto], exclude: ["Corpus"]),
     tests(
         "CoveyNodeTests",
         [

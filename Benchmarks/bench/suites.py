@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -24,10 +25,10 @@ def first_byte(command, environment):
     return taken
 
 
-def whole(command, environment):
+def whole(command, environment, limit=60):
     """Seconds from the start of a process to its end."""
     start = time.monotonic()
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit)
     taken = time.monotonic() - start
     if done.returncode != 0:
         raise SystemExit(f"error: {' '.join(command)}: {done.stderr.decode().strip()[-500:]}")
@@ -175,6 +176,76 @@ def disk_strategies(_, rounds, programs):
     return figures + [alone(f"disk-make-{name}", stages[name], "ms") for name in strategies]
 
 
+REGISTRY = """version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: %s/storage}}
+http: {addr: "127.0.0.1:%d", secret: x}
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def make_image(kind, folder):
+    """An image of one layer: a Debian minbase, a gigabyte that does not pack, or 100,000 small files."""
+    def shell(line):
+        subprocess.run(["bash", "-ceu", line], cwd=folder, check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, timeout=900)
+    shell(f"[ -d lay ] || umoci init --layout lay; umoci new --image lay:{kind}; umoci unpack --image lay:{kind} b")
+    tree = f"{folder}/b/rootfs"
+    if kind == "debian":
+        shell("mmdebstrap --variant=minbase bookworm deb.tar; tar -C b/rootfs -xf deb.tar; rm deb.tar")
+    elif kind == "gigabyte":
+        shell("head -c 1000000000 /dev/urandom > b/rootfs/ballast")
+    else:
+        for outer in range(100):
+            os.mkdir(f"{tree}/{outer}")
+            for inner in range(1000):
+                with open(f"{tree}/{outer}/{inner}", "w", encoding="ascii") as file:
+                    file.write(f"file {outer} {inner}\n" * 20)
+    shell(f"umoci repack --image lay:{kind} b; rm -rf b")
+
+
+def pull(daemon, rounds, programs):
+    """covey image pull of an image that is not there, until it is ready; against skopeo copy, umoci unpack and
+    mke2fs -d of the same image from the same registry. The daemon's peak of resident memory is read per image."""
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="covey-bench-oci-", dir="/tmp") as folder:
+        port = free_port()
+        with open(f"{folder}/registry.yml", "w", encoding="ascii") as file:
+            file.write(REGISTRY % (folder, port))
+        registry = subprocess.Popen(["docker-registry", "serve", f"{folder}/registry.yml"], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for kind in ("debian", "gigabyte", "files"):
+                make_image(kind, folder)
+                name = f"127.0.0.1:{port}/bench/{kind}:1"
+                subprocess.run(["skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false",
+                                f"oci:{folder}/lay:{kind}", f"docker://{name}"], check=True, timeout=600)
+                reference = ["bash", "-ceu", f"cd {folder}; rm -rf s u e; skopeo --insecure-policy copy -q "
+                             f"--src-tls-verify=false docker://{name} oci:s:x; umoci unpack --image s:x u; "
+                             "truncate -s 4G e; mke2fs -q -F -t ext4 -d u/rootfs e"]
+                ours, theirs, peaks = [], [], []
+                for _ in range(rounds):
+                    theirs.append(whole(reference, daemon.environment, 600))
+                    with open(f"/proc/{daemon.process.pid}/clear_refs", "w", encoding="ascii") as file:
+                        file.write("5")
+                    ours.append(whole([daemon.covey, "image", "pull", "--plain-http", name], daemon.environment, 600))
+                    with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as file:
+                        peaks.append(int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) / 1024)
+                    daemon.run("image", "rm", name)
+                figures.append(against(f"pull-{kind}", milliseconds(ours), milliseconds(theirs), "ms",
+                                       "skopeo, umoci and mke2fs", goal="at most 0.8"))
+                figures.append(alone(f"pull-{kind}-memory", peaks, "MiB", goal="under 150"))
+        finally:
+            registry.kill()
+            registry.wait()
+    return figures
+
+
 # Name, function, whether it needs a daemon, whether it needs covey-bench.
 SUITES = {
     "cold-run": (cold_run, True, False),
@@ -183,4 +254,5 @@ SUITES = {
     "memory": (memory, True, False),
     "create-rate": (create_rate, False, True),
     "disk-strategies": (disk_strategies, False, False),
+    "pull": (pull, True, False),
 }

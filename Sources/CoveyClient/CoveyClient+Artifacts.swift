@@ -7,6 +7,8 @@ internal import GRPCCore
 package enum KernelImport: Sendable {
     /// Debian's cloud kernel.
     case debian
+    /// An entry of a catalog.
+    case catalog(CatalogReference)
     /// A file: its name, and what waits for its next bytes; with a tar archive of its modules where given.
     case file(
         name: String, bytes: @Sendable () async throws -> [UInt8]?, modules: (@Sendable () async throws -> [UInt8]?)?)
@@ -77,6 +79,7 @@ extension CoveyClient {
         header.isDefault = isDefault
         switch source {
         case .debian: header.debian = true
+        case .catalog(let entry): header.catalog = Covey_V1_CatalogReference(entry)
         case .file(let file, _, _): header.file = file
         }
         var message = Covey_V1_ImportKernelRequest()

@@ -39,4 +39,8 @@ package struct DaemonConfiguration: Hashable, Sendable {
     package var registryPlainHTTP: Set<String>
     /// The group whose members may use the daemon; nil is root's own.
     package var socketGroup: String?
+    /// The catalogs of images and kernels.
+    package var catalogs: [CatalogSource]
+    /// A PEM file of further authorities for them; nil is the system's alone.
+    package var catalogCA: String?
 }

@@ -48,7 +48,8 @@ package struct ResolvedConfiguration: Sendable {
             qemuProgram: try reader.path(.programQEMU),
             registryAuthorities: try reader.path(.registryAuthorities),
             registryMirrors: try reader.mirrors(), registryPlainHTTP: try reader.registries(),
-            socketGroup: try reader.text(.socketGroup))
+            socketGroup: try reader.text(.socketGroup), catalogs: try reader.catalogs(),
+            catalogCA: try reader.path(.catalogCA))
         return ResolvedConfiguration(
             configuration: configuration, settings: try SettingKey.allCases.map { try reader.setting($0) })
     }
@@ -127,6 +128,22 @@ private struct SettingReader {
         guard !value.isEmpty else { return nil }
         guard value.hasPrefix("/") else { throw refusal(key, value, source, "is no absolute path") }
         return value
+    }
+
+    func catalogs() throws -> [CatalogSource] {
+        let (value, source) = try raw(.catalogSources)
+        var found: [CatalogSource] = []
+        for word in value.split(whereSeparator: \.isWhitespace) {
+            do throws(CoveyError) { found.append(try CatalogSource(String(word))) } catch {
+                var error = error
+                error.message = "\(SettingKey.catalogSources.rawValue) from \(source): \(error.message)"
+                throw error
+            }
+        }
+        for name in found.map(\.name) where found.filter({ $0.name == name }).count > 1 {
+            throw refusal(.catalogSources, value, source, "names \(name) twice")
+        }
+        return found
     }
 
     func number(_ key: SettingKey, _ range: ClosedRange<Int>) throws -> Int {
@@ -224,8 +241,8 @@ private struct SettingReader {
         case .machineAccel: "auto"
         case .machineCPUs: "1"
         case .machineMemory: "256M"
-        case .imageMirror, .programGuard, .programGuest, .programQEMU, .registryAuthorities, .registryMirrors,
-            .registryPlainHTTP, .socketGroup:
+        case .catalogCA, .catalogSources, .imageMirror, .programGuard, .programGuest, .programQEMU,
+            .registryAuthorities, .registryMirrors, .registryPlainHTTP, .socketGroup:
             ""
         case .socketPath: folders.socket
         }

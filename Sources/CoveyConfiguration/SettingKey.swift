@@ -1,6 +1,8 @@
 /// A setting's name in the file; `COVEY_` and the name in capitals with `_` is its environment variable.
 package enum SettingKey: String, CaseIterable, Sendable {
     case apiRateLimit = "api.rate-limit"
+    case catalogCA = "catalog.ca"
+    case catalogSources = "catalog.sources"
     case consoleLimit = "console.limit"
     case diskStrategy = "disk.strategy"
     case imageMirror = "image.mirror"
@@ -29,6 +31,8 @@ package enum SettingKey: String, CaseIterable, Sendable {
     package var explanation: String {
         switch self {
         case .apiRateLimit: "calls a second that one user may make"
+        case .catalogCA: "a PEM file of further authorities that catalogs over HTTPS may be certified by"
+        case .catalogSources: "catalogs of images and kernels, NAME=URL#KEY, with spaces between them"
         case .consoleLimit: "bytes of a machine's console that are kept"
         case .diskStrategy: "how root disks are made: auto, reflink, qcow2, device-mapper or copy"
         case .imageMirror: "the mirror that Debian images are built from; empty is apt's own"

@@ -1,3 +1,4 @@
+internal import CoveyCatalogs
 internal import CoveyDisks
 internal import CoveyGuardClient
 internal import CoveyGuestChannel
@@ -69,12 +70,15 @@ package struct Daemon: Sendable {
             images: ImageStore(
                 root: paths.images,
                 layers: RegistryImages(
-                    blobs: "\(paths.images)/blobs", credentials: paths.credentials, settings: registries)),
+                    blobs: "\(paths.images)/blobs", credentials: paths.credentials, settings: registries),
+                mirror: settings.imageMirror),
             kernels: KernelStore(root: paths.kernels, agent: paths.guestProgram),
             disks: RootDisks(disks.first(where: \.chosen)?.strategy ?? .qcow2, instance: identity.instance),
             volumes: VolumeStore(root: paths.volumes), guests: UnixGuestConnector(reactor: reactor),
             clock: NodeClock(
                 now: now, uptime: Daemon.uptime, sleep: { try await Task.sleep(for: $0) }),
+            catalogs: Catalogs(
+                settings.catalogs, trusting: settings.catalogCA.map { [$0] } ?? [], scratch: paths.layout.uploads),
             faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings)
         try await machineHost.sweepSpool()
         let access = RegistryAccess(folder: paths.credentials, settings: registries)
@@ -152,7 +156,7 @@ package struct Daemon: Sendable {
                 cpus: settings.defaultCPUs, memory: settings.defaultMemory, accel: settings.accelerator),
             limits: MachineLimits(cpus: host.cpus, memory: host.memory), architecture: host.architecture,
             rateLimit: settings.rateLimit.map { RateLimit(perSecond: Double($0), burst: Double($0) * 2) }
-                ?? RateLimit())
+                ?? RateLimit(), catalogs: settings.catalogs.map(\.name))
     }
 
     private func register(

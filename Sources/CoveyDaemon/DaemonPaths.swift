@@ -38,7 +38,9 @@ package struct DaemonPaths: Hashable, Sendable {
     }
 
     /// The part that the node agent looks after.
-    package var layout: NodeLayout { NodeLayout(machines: machines, run: run) }
+    package var layout: NodeLayout {
+        NodeLayout(machines: machines, run: run, uploads: "\(images)/.uploads")
+    }
 
     /// Callers' credentials until their pulls have ended.
     package var credentials: String { "\(run)/credentials" }

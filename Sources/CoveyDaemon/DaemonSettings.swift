@@ -31,6 +31,12 @@ package struct DaemonSettings: Sendable {
     package var rateLimit: Int?
     /// What is said of registries.
     package var registries: RegistrySettings
+    /// The catalogs of images and kernels.
+    package var catalogs: [CatalogSource] = []
+    /// A PEM file of further authorities for them.
+    package var catalogCA: String?
+    /// The mirror that Debian images are built from; nil is the host's own.
+    package var imageMirror: String?
     /// What is logged.
     package var logLevel: Logger.Level
 

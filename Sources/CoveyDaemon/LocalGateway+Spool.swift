@@ -1,3 +1,4 @@
+internal import CoveyImages
 package import CoveyModel
 internal import CoveyNode
 package import CoveyServer
@@ -7,7 +8,12 @@ internal import Glibc
 /// Files that callers stream: the daemon opens no path that a caller names.
 extension LocalGateway {
     /// The most that one part may be.
-    private static let limit: Int64 = 2 << 30
+    private static func limit(_ part: SpoolPart) -> Int64 {
+        switch part {
+        case .image: 256 << 30
+        case .kernel, .modules: 2 << 30
+        }
+    }
 
     package func openSpool(on node: NodeID, name: String) async throws -> SpoolToken {
         try check(node)
@@ -26,12 +32,43 @@ extension LocalGateway {
         let path = path(spool, part)
         try await host.pool.run {
             let file = try openFile(path, [.writeOnly, .append, .create])
-            let size = try CoveySystem.check("lseek", path) { lseek(file.raw, 0, SEEK_END) }
-            guard Int64(size) + Int64(bytes.count) <= LocalGateway.limit else {
-                throw CoveyError(.exhausted, "\(spool.name) is larger than \(ByteCount(LocalGateway.limit).rounded)")
+            _ = try LocalGateway.checked(file.raw, path, spool, part, adding: Int64(bytes.count))
+            do throws(SystemError) { try writeAll(file.raw, bytes) } catch {
+                guard error.isErrno(ENOSPC) else { throw error }
+                throw CoveyError(
+                    .exhausted, "no space left for \(spool.name)",
+                    remedy: "free space on the file system of \(parentFolder(path))", cause: error)
             }
-            try writeAll(file.raw, bytes)
         }
+    }
+
+    package func appendZeros(
+        on node: NodeID, to spool: SpoolToken, _ part: SpoolPart, _ count: Int64
+    ) async throws {
+        try check(node)
+        let path = path(spool, part)
+        try await host.pool.run {
+            let file = try openFile(path, [.writeOnly, .append, .create])
+            let size = try LocalGateway.checked(file.raw, path, spool, part, adding: count)
+            try CoveySystem.check("ftruncate", path) { ftruncate(file.raw, off_t(size)) }
+        }
+    }
+
+    package func catalogEntries(on node: NodeID, of catalog: String?, insecure: Bool) async throws -> [CatalogEntry] {
+        try check(node)
+        return try await host.catalogs.entries(of: catalog, insecure: insecure)
+    }
+
+    /// A part's size with what is to be added. Errors: ``ErrorCode/exhausted`` above the limit.
+    private static func checked(
+        _ descriptor: Int32, _ path: String, _ spool: SpoolToken, _ part: SpoolPart, adding count: Int64
+    ) throws -> Int64 {
+        let size = try CoveySystem.check("lseek", path) { lseek(descriptor, 0, SEEK_END) }
+        let (sum, overflow) = Int64(size).addingReportingOverflow(count)
+        guard !overflow, count >= 0, sum <= limit(part) else {
+            throw CoveyError(.exhausted, "\(spool.name) is larger than \(ByteCount(limit(part)).rounded)")
+        }
+        return sum
     }
 
     package func finishSpool(on node: NodeID, _ spool: SpoolToken) async throws {
@@ -53,7 +90,7 @@ extension LocalGateway {
 
     private func path(_ spool: SpoolToken, _ part: SpoolPart) -> String {
         switch part {
-        case .kernel: host.spoolPath("\(spool)")
+        case .kernel, .image: host.spoolPath("\(spool)")
         case .modules: host.spoolPath("\(spool)") + ".modules"
         }
     }

@@ -7,6 +7,7 @@ internal import Synchronization
 /// A Debian suite with systemd, built by mmdebstrap from the host's mirror.
 struct DebianImage {
     let suite: String
+    let options: DebianOptions
     let pool: BlockingPool
 
     private static let packages = ["systemd-sysv", "dbus", "iproute2", "procps"]
@@ -47,12 +48,17 @@ struct DebianImage {
         }
         let root = "\(staging)/root"
         _ = try Tool.mmdebstrap.path()
-        let mirrors = try await DebianMirrors.host().sources(for: suite)
+        try options.check()
+        let mirrors =
+            if let mirror = options.mirror { ["deb \(mirror) \(suite) main"] } else {
+                try await DebianMirrors.host().sources(for: suite)
+            }
         progress("packages", nil, nil, nil)
         try await install(suite, mirrors, into: root, progress)
         progress("files", nil, nil, nil)
         let content = try await pool.run { cancellation in
             try settle(RootTree(folder: root))
+            try putKeys(RootTree(folder: root))
             return try Ext4Builder.measure(root, cancellation)
         }
         progress("image", nil, nil, nil)
@@ -64,7 +70,8 @@ struct DebianImage {
             pool: pool)
         try await pool.run { _ in try removeTree(root) }
         return ImageConfiguration(
-            command: ["/bin/bash"], environment: ["PATH": DebianImage.path], initPath: "/sbin/init")
+            command: ["/bin/bash"], environment: ["PATH": DebianImage.path], initPath: "/sbin/init",
+            initSystem: .systemd)
     }
 
     /// A suite's name, which stands in arguments and paths. Errors: ``ErrorCode/invalid``.
@@ -81,11 +88,12 @@ struct DebianImage {
         _ suite: String, _ mirrors: [String], into root: String, _ progress: @escaping ProgressHandler
     ) async throws {
         let count = Atomic<Int64>(0)
+        let complaints = Mutex(AptComplaints())
         let excluded = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"]
         let options =
             [
                 "--verbose", "--mode=root", "--format=directory", "--variant=minbase",
-                "--include=\(DebianImage.packages.joined(separator: ","))",
+                "--include=\((DebianImage.packages + options.packages).joined(separator: ","))",
                 // Saves perl, which only the usrmerge package wants.
                 "--hook-dir=\(DebianImage.hooks)",
                 // The host's file system is not what a crash must not hurt: the image is made whole or not at all.
@@ -97,15 +105,22 @@ struct DebianImage {
             + [try Tool.mmdebstrap.path()] + options + [suite, root] + mirrors
         do {
             try await Tool.unshare.run(arguments, limit: DebianImage.limit, outputLimit: 64 << 20) { line in
+                complaints.withLock { $0.hear(line) }
                 guard line.hasPrefix("Setting up ") else { return }
                 progress("packages", count.add(1, ordering: .relaxed).newValue, nil, "packages")
             }
         } catch let error as CoveyError where error.code == .failure {
             throw CoveyError(
                 .failure, "mmdebstrap could not build Debian \(suite)",
-                remedy: "check the suite's name and that the mirror can be reached",
-                cause: ToolMessage(description: error.causes.joined(separator: "; ")))
+                remedy: "check the names of suite and packages, and that the mirror can be reached",
+                cause: ToolMessage(description: complaints.withLock { $0.shortened(error.causes) }))
         }
+    }
+
+    private func putKeys(_ tree: RootTree) throws {
+        guard !options.sshKeys.isEmpty else { return }
+        try tree.makeFolders(["root/.ssh"], mode: 0o700)
+        try tree.write("root/.ssh/authorized_keys", options.sshKeys.map { "\($0)\n" }.joined(), mode: 0o600)
     }
 
     private func settle(_ tree: RootTree) throws {

@@ -27,18 +27,3 @@ extension Ext4Builder {
         }
     }
 }
-
-/// What the superblock of an ext4 says.
-enum Ext4Superblock {
-    private static let offset = 1024
-    private static let magic: [UInt8] = [0x53, 0xEF]
-    /// `INCOMPAT_RECOVER`: the journal has to be played back.
-    private static let recover: UInt8 = 0x04
-
-    /// Whether a file holds an ext4 whose journal has to be played back.
-    static func needsRecovery(_ file: Int32, _ path: String) throws(SystemError) -> Bool {
-        var bytes = [UInt8](repeating: 0, count: 1024)
-        let got = try check("pread", path) { pread(file, &bytes, bytes.count, off_t(offset)) }
-        return got == bytes.count && Array(bytes[0x38..<0x3A]) == magic && bytes[0x60] & recover != 0
-    }
-}

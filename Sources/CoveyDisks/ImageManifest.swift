@@ -16,5 +16,19 @@ struct ImageManifest: ArtifactManifest {
     /// Where its layers came from; nil for one that was built.
     var origin: ImageOrigin?
 
-    var files: [String: Int64] { [file: size] }
+    /// What its kernel is imported from, where it came with one.
+    var kernel: KernelSourceFile?
+
+    /// A file beside the ext4 file.
+    struct KernelSourceFile: Codable, Sendable {
+        var name: String
+        /// Its length in bytes.
+        var size: Int64
+    }
+
+    var files: [String: Int64] {
+        var files = [file: size]
+        if let kernel { files[kernel.name] = kernel.size }
+        return files
+    }
 }

@@ -7,18 +7,58 @@ package struct ImageStore: ImageLibrary {
     private static let fileName = "root.ext4"
 
     private let folder: ArtifactFolder<Image, ImageManifest>
-    private let pool = BlockingPool("covey-images")
+    let pool = BlockingPool("covey-images")
     private let turns = Turns<ImageID>()
-    private let layers: (any LayeredImages)?
+    let layers: (any LayeredImages)?
 
-    /// A store in a folder, which is made when the first image comes; without `layers` it knows no registries.
-    package init(root: String, layers: (any LayeredImages)? = nil) {
+    /// The mirror that Debian images are built from where they name none.
+    private let mirror: String?
+
+    /// A store in a folder, which is made when the first image comes.
+    ///
+    /// - Parameters:
+    ///   - layers: What fetches from registries; nil knows none.
+    ///   - mirror: The mirror that Debian images are built from where they name none; nil is the host's own.
+    package init(root: String, layers: (any LayeredImages)? = nil, mirror: String? = nil) {
         folder = ArtifactFolder(root: root, kind: "image")
         self.layers = layers
+        self.mirror = mirror
     }
 
     package func build(
         _ id: ImageID, from source: ImageSpec.Source, progress: @escaping ProgressHandler
+    ) async throws -> StoredImage {
+        try await produce(id, progress) { staging, target in
+            switch source {
+            case .builtIn:
+                return MadeImage(configuration: try await BusyboxImage(pool: pool).make(target, in: staging, progress))
+            case .debian(let suite, let options):
+                var options = options ?? DebianOptions()
+                options.mirror = options.mirror ?? mirror
+                let image = DebianImage(suite: suite, options: options, pool: pool)
+                return MadeImage(configuration: try await image.make(target, in: staging, progress))
+            case .registry(let pull):
+                guard let layers else {
+                    throw CoveyError(.unsupported, "this daemon fetches nothing from registries")
+                }
+                do {
+                    let made = try await LayeredImage(layers: layers, pool: pool).make(
+                        target, in: staging, pull, progress)
+                    return MadeImage(configuration: made.configuration, unpacked: made)
+                } catch {
+                    _ = try await collect(partial: true)
+                    throw error
+                }
+            case .upload, .machine, .catalog:
+                throw CoveyError(.internalError, "an image of files is made by another way")
+            }
+        }
+    }
+
+    /// Makes an image in a staging folder by `body`, which gets that and where the ext4 file goes.
+    func produce(
+        _ id: ImageID, _ progress: @escaping ProgressHandler,
+        _ body: (_ staging: String, _ target: String) async throws -> MadeImage
     ) async throws -> StoredImage {
         try await guarded(id) {
             try await turns.run(id) {
@@ -27,12 +67,11 @@ package struct ImageStore: ImageLibrary {
                 }
                 let staging = try await pool.run { _ in try folder.stage(id) }
                 do {
-                    let (manifest, hold) = try await make(in: staging, from: source, progress)
+                    let (manifest, hold) = try await make(in: staging, progress, body)
                     try await pool.run { _ in try withExtendedLifetime(hold) { try folder.publish(id, manifest) } }
                     return try await stored(id, manifest)
                 } catch {
                     try await pool.run { @Sendable () throws in try removeTree(staging) }
-                    if case .registry = source { _ = try await collect(partial: true) }
                     throw FreeSpace.explain(error, in: folder.root, doing: "building an image")
                 }
             }
@@ -62,7 +101,7 @@ package struct ImageStore: ImageLibrary {
 
     package func release(_ source: ImageSpec.Source) async throws {
         switch source {
-        case .builtIn, .debian: return
+        case .builtIn, .debian, .upload, .machine, .catalog: return
         case .registry(let pull): try await layers?.forget(pull)
         }
     }
@@ -93,39 +132,28 @@ package struct ImageStore: ImageLibrary {
     }
 
     private func make(
-        in staging: String, from source: ImageSpec.Source, _ progress: @escaping ProgressHandler
+        in staging: String, _ progress: @escaping ProgressHandler,
+        _ body: (_ staging: String, _ target: String) async throws -> MadeImage
     ) async throws -> (ImageManifest, BlobHold?) {
         let target = "\(staging)/\(ImageStore.fileName)"
-        let configuration: ImageConfiguration
-        var unpacked: UnpackedImage?
-        switch source {
-        case .builtIn:
-            configuration = try await BusyboxImage(pool: pool).make(target, in: staging, progress)
-        case .debian(let suite):
-            configuration = try await DebianImage(suite: suite, pool: pool).make(target, in: staging, progress)
-        case .registry(let pull):
-            guard let layers else {
-                throw CoveyError(.unsupported, "this daemon fetches nothing from registries")
-            }
-            let made = try await LayeredImage(layers: layers, pool: pool).make(target, in: staging, pull, progress)
-            configuration = made.configuration
-            unpacked = made
-        }
-        let origin = unpacked?.origin
+        let made = try await body(staging, target)
         progress("digest", nil, nil, nil)
         let manifest = try await pool.run { cancellation in
             ImageManifest(
                 version: ImageManifest.currentVersion, file: ImageStore.fileName, size: try FileFacts(target).size,
-                digest: try Digest.file(target, cancellation), configuration: configuration, origin: origin)
+                digest: try Digest.file(target, cancellation), configuration: made.configuration,
+                origin: made.unpacked?.origin,
+                kernel: try made.kernel.map { .init(name: $0, size: try FileFacts("\(staging)/\($0)").size) })
         }
-        return (manifest, unpacked?.hold)
+        return (manifest, made.unpacked?.hold)
     }
 
     private func stored(_ id: ImageID, _ manifest: ImageManifest) async throws -> StoredImage {
         StoredImage(
             digest: manifest.digest, path: "\(folder.path(id))/\(manifest.file)", size: ByteCount(manifest.size),
             allocated: try await pool.run { _ in try folder.allocated(id, manifest) },
-            configuration: manifest.configuration, origin: manifest.origin)
+            configuration: manifest.configuration, origin: manifest.origin,
+            kernel: manifest.kernel.map { "\(folder.path(id))/\($0.name)" })
     }
 
     private func guarded<T: Sendable>(_ id: ImageID, _ body: () async throws -> T) async throws -> T {
@@ -133,4 +161,14 @@ package struct ImageStore: ImageLibrary {
             throw CoveyError.wrapping(error).about(ResourceReference("image", id.description))
         }
     }
+}
+
+/// What was made beside an ext4 file.
+struct MadeImage: Sendable {
+    /// What the image says of its programs.
+    var configuration: ImageConfiguration
+    /// The name of a file beside it that its kernel is imported from.
+    var kernel: String?
+    /// What it was unpacked from, for one of layers.
+    var unpacked: UnpackedImage?
 }

@@ -15,6 +15,8 @@ struct UnpackedKernel: Sendable {
 /// What a kernel file turned out to be, by its content.
 enum KernelFile {
     case package
+    /// A tar archive, also a compressed one, of packages or of `boot/` and `lib/modules/`.
+    case archive
     case bootImage
     case elf
 
@@ -36,15 +38,22 @@ enum KernelFile {
             if head.holds(Array("!<arch>\n".utf8)) { return .package }
             if head.holds([0x7F, 0x45, 0x4C, 0x46]) { return .elf }
             if BzImage.recognises(head) { return .bootImage }
+            if head.holds(Array("ustar".utf8), at: 257) || isPacked(head) { return .archive }
             if head.holds(Array("ARMd".utf8), at: 0x38) {
                 throw CoveyError(
                     .unsupported, "\(subject) is for aarch64, this host runs x86_64",
                     remedy: "use one built for x86_64 (amd64)")
             }
             throw CoveyError(
-                .invalid, "\(subject) is no Debian package, boot image or ELF kernel",
+                .invalid, "\(subject) is no Debian package, boot image, ELF kernel or archive of them",
                 remedy: "give a linux-image .deb, a vmlinuz or a vmlinux")
         }
+    }
+
+    // gzip, zstd, xz.
+    private static func isPacked(_ head: UnsafeRawBufferPointer) -> Bool {
+        head.holds([0x1F, 0x8B]) || head.holds([0x28, 0xB5, 0x2F, 0xFD])
+            || head.holds([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0])
     }
 
     /// Unpacks a boot image or copies an ELF kernel to `target`, and checks the result. Blocks.
@@ -55,7 +64,7 @@ enum KernelFile {
         var payload = KernelPayload.none
         let digest: String
         switch try recognise(path, subject: subject) {
-        case .package: throw CoveyError(.invalid, "\(subject) is a Debian package, not a kernel")
+        case .package, .archive: throw CoveyError(.invalid, "\(subject) is a package, not a kernel")
         case .elf: digest = try copy(path, to: target, cancellation)
         case .bootImage:
             let bytes: [UInt8]

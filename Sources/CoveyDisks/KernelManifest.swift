@@ -1,3 +1,5 @@
+internal import CoveyModel
+
 /// What is known of a stored kernel; `manifest.json` beside its files.
 struct KernelManifest: ArtifactManifest {
     static var currentVersion: Int { 1 }
@@ -18,6 +20,10 @@ struct KernelManifest: ArtifactManifest {
     var payload: String
     /// Modules in its tree.
     var modules: Int
+    /// What microVMs use of it; older manifests do not say.
+    var drivers: [KernelDriver]?
+    /// The VMMs that can boot it; older manifests do not say.
+    var boots: [String]?
     /// The uncompressed kernel.
     var elf: File
     var initramfs: File

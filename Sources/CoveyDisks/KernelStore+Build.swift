@@ -72,12 +72,16 @@ extension KernelStore {
         try makeFolder("\(staging)/root/tools", mode: 0o755)
         try makeFolder(tree, mode: 0o755)
         let source = ModuleSource(modules: tree, kernel: image, subject: subject, cancellation: cancellation)
-        let isPackage =
-            switch try KernelFile.recognise(file, subject: subject) {
-            case .package: true
-            case .bootImage, .elf: false
-            }
-        if isPackage { try source.unpackPackage(file) }
+        let isPackage: Bool
+        switch try KernelFile.recognise(file, subject: subject) {
+        case .package:
+            isPackage = true
+            try source.unpackPackage(file)
+        case .archive:
+            isPackage = true
+            try source.unpackCollection(file)
+        case .bootImage, .elf: isPackage = false
+        }
         let kernel = try KernelFile.unpack(isPackage ? image : file, to: target, subject: subject, cancellation)
         try letMachinesRead(target)
         if isPackage {
@@ -91,6 +95,13 @@ extension KernelStore {
         }
         for name in try listFolder(tree) where name != kernel.release { try removeTree("\(tree)/\(name)") }
         if !fileExists("\(tree)/\(kernel.release)") {
+            // Ubuntu's kernels and their modules are in packages of their own.
+            guard !isPackage else {
+                throw CoveyError(
+                    .invalid, "\(subject) holds no modules of kernel \(kernel.release)",
+                    remedy: "import it with the package that has them: covey kernel import \(subject) "
+                        + "linux-modules-\(kernel.release)….deb")
+            }
             guard modules == nil else {
                 throw CoveyError(
                     .invalid, "the module tree holds nothing for kernel \(kernel.release)",
@@ -132,18 +143,22 @@ extension KernelStore {
         manifest.tools.name = "tools-\(tag).ext4"
         let initramfs = "\(staging)/\(manifest.initramfs.name)"
         let tools = "\(staging)/\(manifest.tools.name)"
-        let (count, content) = try await pool.run { cancellation in
+        let (count, abilities, content) = try await pool.run { cancellation in
             let folder = "\(root)/modules/\(release)"
             let tree = try ModuleTree(folder, release: release)
             // A kernel that came without any tree has everything built in, or its user knows why not.
             let bare = tree.count == 0 && !fileExists("\(folder)/modules.order")
+            let abilities = KernelAbilities(tree: tree, isBare: bare)
             let bytes = try Initramfs.bytes(agent: agent.bytes, modules: bare ? nil : tree)
             let file = try openFile(initramfs, [.writeOnly, .create, .exclusive])
             try bytes.withUnsafeBytes { try writeAll(file.raw, $0, initramfs) }
             try letMachinesRead(initramfs)
-            return (tree.count, try Ext4Builder.measure(root, cancellation))
+            try ToolPrograms(folder: root).fill()
+            return (tree.count, abilities, try Ext4Builder.measure(root, cancellation))
         }
         manifest.modules = count
+        manifest.drivers = abilities.drivers
+        manifest.boots = abilities.boots
         let builder = Ext4Builder(label: "covey-tools", uuid: KernelStore.toolsUUID, readOnly: true)
         try await builder.make(
             tools, from: root, size: Ext4Builder.tightSize(of: content), inodes: content.inodes + 64, pool: pool)

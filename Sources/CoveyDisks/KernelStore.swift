@@ -101,7 +101,8 @@ package struct KernelStore: KernelLibrary {
         let path = folder.path(id)
         return StoredKernel(
             release: manifest.release, digest: manifest.elf.digest, payload: manifest.payload,
-            modules: manifest.modules, elf: "\(path)/\(manifest.elf.name)",
+            modules: manifest.modules, drivers: manifest.drivers, boots: manifest.boots,
+            elf: "\(path)/\(manifest.elf.name)",
             initramfs: "\(path)/\(manifest.initramfs.name)", tools: "\(path)/\(manifest.tools.name)",
             allocated: try await pool.run { _ in try folder.allocated(id, manifest) })
     }

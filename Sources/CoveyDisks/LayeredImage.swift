@@ -25,7 +25,7 @@ struct LayeredImage {
     }
 
     /// Writes a tree into a file system: its content, a quarter more, and some.
-    private func write(
+    func write(
         _ target: String, from root: String, as digest: String, _ progress: @escaping ProgressHandler
     ) async throws {
         progress("image", nil, nil, nil)

@@ -44,6 +44,13 @@ struct ModuleTree {
     /// How many modules there are.
     var count: Int { modules.count }
 
+    /// How the kernel has a driver; a tree that names nothing as built in does not tell what is missing.
+    func presence(of name: String) -> KernelDriver.Presence {
+        let name = ModuleTree.canonical(name)
+        if builtIn.contains(name) { return .builtIn }
+        return modules[name] == nil ? .missing : .module
+    }
+
     /// The modules that a microVM loads before its root disk is there, in load order, as paths in the folder.
     ///
     /// Errors: ``ErrorCode/unsupported`` where a required one is neither there nor built in.

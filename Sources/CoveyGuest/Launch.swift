@@ -41,6 +41,9 @@ struct LaunchFailure: Error {
 /// The path list where neither image nor request has one.
 let defaultSearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/// Where the programs are that images may lack; looked into last.
+let toolPrograms = "/run/covey/tools/bin"
+
 /// Starts a program with its descriptors.
 func launch(_ request: GuestExecRequest, _ defaults: ProgramDefaults) throws(LaunchFailure) -> LaunchedProgram {
     let program = request.program
@@ -56,7 +59,7 @@ func launch(_ request: GuestExecRequest, _ defaults: ProgramDefaults) throws(Lau
     let candidates =
         name.contains("/")
         ? [name]
-        : (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+        : (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" } + ["\(toolPrograms)/\(name)"]
     let descriptors = try openDescriptors(request, owner: identity)
     defer { for descriptor in Set(descriptors.theirs) { close(descriptor) } }
     var pidfd: Int32 = -1

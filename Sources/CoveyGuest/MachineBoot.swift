@@ -112,6 +112,7 @@ package struct MachineBoot {
         let tools = "/run/covey/tools"
         try makeFolder(tools, mode: 0o755)
         try mountFileSystem(disk, "ext4", tools, COVEY_MOUNT_READ_ONLY | COVEY_MOUNT_NO_DEV | COVEY_MOUNT_NO_SUID)
+        useToolsModprobe()
         let release = kernelRelease
         let tree =
             fileExists("\(tools)/modules/\(release)") ? "\(tools)/modules/\(release)" : "\(tools)/modules"
@@ -119,6 +120,16 @@ package struct MachineBoot {
         let seen = "/lib/modules/\(release)"
         try makeFolder(seen, mode: 0o755)
         try mountFileSystem(tree, nil, seen, COVEY_MOUNT_BIND)
+    }
+
+    /// Lets the kernel load what is asked of it (a file system, a kind of link) also where the image has no modprobe.
+    private static func useToolsModprobe() {
+        guard !fileExists("/sbin/modprobe"), !fileExists("/usr/sbin/modprobe"), fileExists("\(toolPrograms)/modprobe")
+        else { return }
+        attempt { () throws(SystemError) in
+            let setting = try openFile("/proc/sys/kernel/modprobe", .writeOnly)
+            try writeAll(setting.raw, Array("\(toolPrograms)/modprobe\n".utf8))
+        }
     }
 
     /// What `uname -r` prints.

@@ -18,11 +18,13 @@ package struct StoredImage: Hashable, Codable, Sendable {
     package var configuration: ImageConfiguration
     /// Where its layers came from; nil for one that was built.
     package var origin: ImageOrigin?
+    /// What its kernel is imported from, where it came with one.
+    package var kernel: String?
 
     /// Makes a stored image.
     package init(
         digest: String, path: String, size: ByteCount, allocated: ByteCount, configuration: ImageConfiguration,
-        origin: ImageOrigin? = nil
+        origin: ImageOrigin? = nil, kernel: String? = nil
     ) {
         self.origin = origin
         self.digest = digest
@@ -30,6 +32,7 @@ package struct StoredImage: Hashable, Codable, Sendable {
         self.size = size
         self.allocated = allocated
         self.configuration = configuration
+        self.kernel = kernel
     }
 }
 
@@ -38,6 +41,10 @@ package struct StoredImage: Hashable, Codable, Sendable {
 package protocol ImageLibrary: Sendable {
     /// Makes an image, or returns the one that is there under this id.
     func build(_ id: ImageID, from source: ImageSpec.Source, progress: @escaping ProgressHandler) async throws
+        -> StoredImage
+
+    /// Makes an image of files on this node, or returns the one that is there under this id.
+    func make(_ id: ImageID, from material: ImageMaterial, progress: @escaping ProgressHandler) async throws
         -> StoredImage
 
     /// The image under an id. Errors: ``ErrorCode/notFound``, ``ErrorCode/corrupt``.
@@ -63,6 +70,10 @@ package struct StoredKernel: Hashable, Codable, Sendable {
     package var payload: String
     /// Modules in its tree.
     package var modules: Int
+    /// What microVMs use of it.
+    package var drivers: [KernelDriver]?
+    /// The VMMs that can boot it.
+    package var boots: [String]?
     /// The uncompressed ELF kernel.
     package var elf: String
     /// The initramfs with the guest agent and the modules that reach the root disk.
@@ -74,13 +85,15 @@ package struct StoredKernel: Hashable, Codable, Sendable {
 
     /// Makes a stored kernel.
     package init(
-        release: String, digest: String, payload: String, modules: Int, elf: String, initramfs: String, tools: String,
-        allocated: ByteCount
+        release: String, digest: String, payload: String, modules: Int, drivers: [KernelDriver]? = nil,
+        boots: [String]? = nil, elf: String, initramfs: String, tools: String, allocated: ByteCount
     ) {
         self.release = release
         self.digest = digest
         self.payload = payload
         self.modules = modules
+        self.drivers = drivers
+        self.boots = boots
         self.elf = elf
         self.initramfs = initramfs
         self.tools = tools
@@ -92,7 +105,7 @@ package struct StoredKernel: Hashable, Codable, Sendable {
 package enum KernelSource: Hashable, Sendable {
     /// Debian's cloud kernel, fetched by apt.
     case debian
-    /// A file: a .deb, a bzImage or an ELF; with a module tree where given.
+    /// A file: a .deb, a bzImage, an ELF or an archive of them; with a module tree where given.
     case file(path: String, modules: String?)
 }
 

@@ -37,6 +37,11 @@ package protocol LayeredImages: Sendable {
     func pull(_ pull: RegistryPull, into folder: String, progress: @escaping ProgressHandler) async throws
         -> UnpackedImage
 
+    /// Unpacks a tar archive, also a compressed one, of a root file system into an empty folder.
+    ///
+    /// Errors: ``ErrorCode/corrupt`` for what cannot be read or leads out of the folder, ``ErrorCode/exhausted``.
+    func unpack(_ archive: String, name: String, into folder: String, progress: @escaping ProgressHandler) async throws
+
     /// Forgets what was kept for a pull; idempotent.
     func forget(_ pull: RegistryPull) async throws
 

@@ -27,8 +27,16 @@ package struct ImageSpec: Hashable, Codable, Sendable {
     package enum Source: Hashable, Codable, Sendable {
         /// The busybox image that needs no build.
         case builtIn
-        /// A Debian suite, built by mmdebstrap.
-        case debian(suite: String)
+        /// A Debian suite, built by mmdebstrap; nil options are none.
+        case debian(suite: String, options: DebianOptions? = nil)
+        /// A file system that a client sent: the file's name for people, the hex digits that the node keeps it under
+        /// until it is an image, and what the user says of its programs.
+        case upload(name: String, token: String, choices: ImageChoices)
+        /// The disk of a stopped machine, its name then, and the image that the disk stands on.
+        case machine(id: MachineID, name: String, image: ImageID)
+        /// An entry of a catalog, by the catalog's name in the configuration and the entry's; `insecure` where one
+        /// without a key will do.
+        case catalog(catalog: String, name: String, insecure: Bool)
         /// An image of layers from a registry.
         case registry(pull: RegistryPull)
     }
@@ -37,11 +45,14 @@ package struct ImageSpec: Hashable, Codable, Sendable {
     package var source: Source
     /// The CPU architecture.
     package var architecture: Architecture
+    /// The name of the kernel that it is booted with where a machine names none; nil is the default kernel.
+    package var kernel: String?
 
     /// Makes a spec.
-    package init(source: Source, architecture: Architecture = .amd64) {
+    package init(source: Source, architecture: Architecture = .amd64, kernel: String? = nil) {
         self.source = source
         self.architecture = architecture
+        self.kernel = kernel
     }
 }
 
@@ -59,11 +70,13 @@ package struct ImageConfiguration: Hashable, Codable, Sendable {
     package var user: String?
     /// The image's own init, absolute; nil where the agent stays PID 1.
     package var initPath: String?
+    /// What that init is; nil where it was not looked at.
+    package var initSystem: InitSystem?
 
     /// Makes a configuration.
     package init(
         entrypoint: [String] = [], command: [String] = [], environment: [String: String] = [:],
-        workingDirectory: String? = nil, user: String? = nil, initPath: String? = nil
+        workingDirectory: String? = nil, user: String? = nil, initPath: String? = nil, initSystem: InitSystem? = nil
     ) {
         self.entrypoint = entrypoint
         self.command = command
@@ -71,6 +84,7 @@ package struct ImageConfiguration: Hashable, Codable, Sendable {
         self.workingDirectory = workingDirectory
         self.user = user
         self.initPath = initPath
+        self.initSystem = initSystem
     }
 }
 
@@ -131,7 +145,14 @@ package struct Kernel: Hashable, Codable, Sendable {
 
 /// Where a kernel came from.
 package struct KernelSpec: Hashable, Codable, Sendable {
-    /// The source as the user wrote it: `debian`, or a file's name.
+    /// How a source begins that is an entry of a catalog.
+    package static let catalogPrefix = "catalog:"
+    /// How a source begins that is an entry of a catalog that may be without a key.
+    package static let insecurePrefix = "catalog-insecure:"
+    /// How a source begins that is the image of a bundle.
+    package static let imagePrefix = "image:"
+
+    /// The source: `debian`, `spool:TOKEN:NAME` of a file, `catalog:CATALOG/NAME`, `image:ID` of a bundle.
     package var source: String
     /// Whether machines that name none get it.
     package var isDefault: Bool
@@ -158,6 +179,10 @@ package struct KernelStatus: Hashable, Codable, Sendable {
     package var payload: String?
     /// Modules in its tree.
     package var modules: Int
+    /// What microVMs use of it, and whether it has that; nil where it was not looked at.
+    package var drivers: [KernelDriver]?
+    /// The VMMs that can boot it; nil where it was not looked at.
+    package var boots: [String]?
     /// Bytes that it takes on the node's disk.
     package var allocated: ByteCount?
     /// Why it failed.

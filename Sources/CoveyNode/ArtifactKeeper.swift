@@ -72,7 +72,7 @@ final class ArtifactKeeper: Sendable {
             image.status.state, id: "\(id)", changed,
             build: { [host] progress in
                 try await host.repositories.images.updateStatus(id) { $0.state = .building }
-                let stored = try await host.images.build(id, from: image.spec.source, progress: progress)
+                let stored = try await host.makeImage(image, progress)
                 try await host.repositories.images.updateStatus(id) { status in
                     status.state = .ready
                     status.digest = stored.digest
@@ -83,6 +83,7 @@ final class ArtifactKeeper: Sendable {
                     status.lastError = nil
                 }
                 try await host.images.release(image.spec.source)
+                try await host.removeUploads(of: image)
             },
             fail: { [host] error in
                 try await host.repositories.images.updateStatus(id) { status in
@@ -92,6 +93,7 @@ final class ArtifactKeeper: Sendable {
             },
             remove: { [host] in
                 try await host.images.release(image.spec.source)
+                try await host.removeUploads(of: image)
                 try await host.images.remove(id)
                 try await host.repositories.images.remove(id)
             })
@@ -103,7 +105,7 @@ final class ArtifactKeeper: Sendable {
             kernel.status.state, id: "\(id)", changed,
             build: { [host] progress in
                 try await host.repositories.kernels.updateStatus(id) { $0.state = .building }
-                let source = host.kernelSource(kernel)
+                let source = try await host.kernelSource(kernel, progress)
                 let stored = try await host.kernels.importKernel(id, from: source, progress: progress)
                 // One that was given no name of its own is called by its release.
                 if kernel.metadata.name == kernel.spec.source {
@@ -115,10 +117,12 @@ final class ArtifactKeeper: Sendable {
                     status.digest = stored.digest
                     status.payload = stored.payload
                     status.modules = stored.modules
+                    status.drivers = stored.drivers
+                    status.boots = stored.boots
                     status.allocated = stored.allocated
                     status.lastError = nil
                 }
-                try await host.pool.run { try removeTree(host.spoolFolder(kernel.spec.source)) }
+                try await host.removeUploads(of: kernel)
             },
             fail: { [host] error in
                 try await host.repositories.kernels.updateStatus(id) { status in
@@ -127,7 +131,7 @@ final class ArtifactKeeper: Sendable {
                 }
             },
             remove: { [host] in
-                try await host.pool.run { try removeTree(host.spoolFolder(kernel.spec.source)) }
+                try await host.removeUploads(of: kernel)
                 try await host.kernels.remove(id)
                 try await host.repositories.kernels.remove(id)
             })

@@ -24,6 +24,10 @@ package struct MachineHost: Sendable {
     package var images: any ImageLibrary
     /// Kernels on this node.
     package var kernels: any KernelLibrary
+    /// Catalogs of images and kernels.
+    package var catalogs: any CatalogReader
+    /// Disks of machines that are being copied.
+    let loans = DiskLoans()
     /// Root disks.
     package var disks: any RootDiskStore
     /// Volumes on this node.
@@ -48,7 +52,7 @@ package struct MachineHost: Sendable {
         node: NodeID, instance: InstanceID, layout: NodeLayout, repositories: Repositories,
         drivers: [any VMMDriver], supervisor: any ProcessSupervisor, images: any ImageLibrary,
         kernels: any KernelLibrary, disks: any RootDiskStore, volumes: any VolumeLibrary,
-        guests: any GuestConnector, clock: NodeClock,
+        guests: any GuestConnector, clock: NodeClock, catalogs: any CatalogReader = NoCatalogs(),
         faults: FaultPoints = FaultPoints(), pool: BlockingPool = BlockingPool(), logger: Logger,
         settings: NodeSettings = NodeSettings()
     ) {
@@ -60,6 +64,7 @@ package struct MachineHost: Sendable {
         self.supervisor = supervisor
         self.images = images
         self.kernels = kernels
+        self.catalogs = catalogs
         self.disks = disks
         self.volumes = volumes
         self.guests = guests

@@ -19,6 +19,7 @@ extension MachineWorker {
             try host.faults.reach("start.image")
             try await channels.beginRun(id)
             try await beginStart(machine, reason)
+            if host.loans.isLent(id) { return false }
             let disk = try await prepareDisk(machine, artifacts.image)
             stages.lap("disk")
             try host.faults.reach("start.disk")

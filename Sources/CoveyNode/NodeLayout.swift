@@ -6,11 +6,14 @@ package struct NodeLayout: Hashable, Sendable {
     package var machines: String
     /// What may vanish at a reboot: sockets, the guest memories.
     package var run: String
+    /// What clients send and catalogs give until it is an image or a kernel; below it nothing else lies.
+    package var uploads: String
 
-    /// A layout from its two folders.
-    package init(machines: String, run: String) {
+    /// A layout from its folders; without one of their own, uploads lie with what may vanish.
+    package init(machines: String, run: String, uploads: String? = nil) {
         self.machines = machines
         self.run = run
+        self.uploads = uploads ?? "\(run)/spool"
     }
 
     /// All that a machine keeps.

@@ -77,12 +77,19 @@ final class BlobStore: Sendable {
 
     /// Keeps bytes that were verified. The blob has to be marked.
     func keep(_ bytes: [UInt8], as digest: ContentDigest) async throws {
-        try await pool.run { @Sendable () throws in
-            let target = self.path(digest)
-            try makeFolder(parentFolder(target))
-            do throws(SystemError) { try writeFileAtomically(target, bytes) } catch {
-                throw FullDisk.explain(error, doing: "keeping \(digest)")
+        try await turns.run(digest) {
+            let partial = partial(digest)
+            try await pool.run { cancellation in
+                for folder in ["sha256", "partial"] { try makeFolder("\(self.root)/\(folder)") }
+                do {
+                    let file = try HashedFile(partial, limit: 0, cancellation)
+                    try bytes.withUnsafeBytes { try file.append($0) }
+                    try file.sync()
+                } catch let error as SystemError {
+                    throw FullDisk.explain(error, doing: "keeping \(digest)")
+                }
             }
+            try await publish(partial, digest)
         }
     }
 

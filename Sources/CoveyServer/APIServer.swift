@@ -104,7 +104,8 @@ package final class APIServer: Sendable {
             transport: transport,
             services: [
                 VirtualMachineService(context), ImageService(context), RegistryService(context), KernelService(context),
-                VolumeService(context), OperationService(context), MonitoringService(context), HealthService(health),
+                CatalogService(context), VolumeService(context), OperationService(context), MonitoringService(context),
+                HealthService(health),
                 ReflectionService(descriptors),
             ], interceptors: [chain])
     }

@@ -18,6 +18,8 @@ package struct ServerSettings: Sendable {
     package var architecture: Architecture
     /// Calls that one caller may make.
     package var rateLimit: RateLimit
+    /// The catalogs that the node reads, by name.
+    package var catalogs: [String]
     /// How long a call to a node may take that is not a stream.
     package var nodeTimeout: Duration
     /// The largest request.
@@ -27,7 +29,7 @@ package struct ServerSettings: Sendable {
     package init(
         socket: String, socketGroup: UInt32? = nil, node: NodeID, version: DaemonVersion,
         defaults: MachineDefaults = MachineDefaults(), limits: MachineLimits, architecture: Architecture = .amd64,
-        rateLimit: RateLimit = RateLimit(), nodeTimeout: Duration = .seconds(30),
+        rateLimit: RateLimit = RateLimit(), catalogs: [String] = [], nodeTimeout: Duration = .seconds(30),
         largestMessage: ByteCount = .mebibytes(16)
     ) {
         self.socket = socket
@@ -38,6 +40,7 @@ package struct ServerSettings: Sendable {
         self.limits = limits
         self.architecture = architecture
         self.rateLimit = rateLimit
+        self.catalogs = catalogs
         self.nodeTimeout = nodeTimeout
         self.largestMessage = largestMessage
     }

@@ -66,6 +66,9 @@ struct DaemonCommand: AsyncParsableCommand {
         settings.node.consoleLimit = configuration.consoleLimit
         settings.logLevel = Logger.Level(rawValue: configuration.logLevel.rawValue) ?? .info
         settings.socketGroup = try configuration.socketGroup.map { try group($0) }
+        settings.catalogs = configuration.catalogs
+        settings.catalogCA = configuration.catalogCA
+        settings.imageMirror = configuration.imageMirror
         settings.rateLimit = configuration.rateLimit
         settings.registries = RegistrySettings(
             plainHTTP: configuration.registryPlainHTTP, mirrors: configuration.registryMirrors,

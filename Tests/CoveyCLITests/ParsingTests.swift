@@ -16,7 +16,9 @@ import Testing
         ["image", "build", "debian"], ["image", "pull", "alpine"], ["image", "history", "alpine"],
         ["registry", "login", "localhost:5000"], ["registry", "logout", "localhost:5000"],
         ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
-        ["kernel", "import", "debian"], ["kernel", "inspect", "debian"], ["kernel", "rm", "debian"],
+        ["image", "register", "web", "/tmp/root.ext4"], ["image", "promote", "web", "web:2"], ["image", "catalog"],
+        ["kernel", "pull", "acme/6.1"], ["kernel", "catalog"], ["kernel", "import", "debian"],
+        ["kernel", "inspect", "debian"], ["kernel", "rm", "debian"],
         ["volume", "ls"], ["volume", "create", "data", "--size", "1G"], ["volume", "inspect", "data"],
         ["volume", "attach", "data", "web:/data"], ["volume", "detach", "data", "web"],
         ["volume", "resize", "data", "--size", "2G"], ["volume", "snapshot", "data", "copy"], ["volume", "rm", "data"],
@@ -128,7 +130,7 @@ import Testing
         let kernel = try parse(
             ["kernel", "import", "--name", "k", "--default", "--modules", "/m", "./bzImage"],
             as: KernelImportCommand.self)
-        #expect(kernel.default && kernel.modules == "/m" && kernel.source == "./bzImage")
+        #expect(kernel.default && kernel.modules == "/m" && kernel.sources == ["./bzImage"])
         #expect(!(try parse(["kernel", "import", "--no-default", "debian"], as: KernelImportCommand.self).default))
         #expect(try parse(["doctor", "--leaks", "--purge", "x"], as: DoctorCommand.self).purge == "x")
         #expect(try parse(["config", "show", "--root", "/r"], as: ConfigShowCommand.self).root == "/r")

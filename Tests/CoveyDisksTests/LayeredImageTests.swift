@@ -27,12 +27,15 @@ private final class MadeUpLayers: LayeredImages {
         let origin = ImageOrigin(
             reference: pull.reference, manifestDigest: "sha256:" + String(repeating: "a1", count: 32),
             configurationDigest: "sha256:c",
-            layers: [ImageLayer(digest: "sha256:l", size: ByteCount(1), mediaType: "x")],
-            history: [])
+            layers: [ImageLayer(digest: "sha256:l", size: ByteCount(1), mediaType: "x")], history: [])
         return UnpackedImage(
             origin: origin, configuration: ImageConfiguration(command: ["x"]),
             hold: BlobHold { [weak self] in self?.state.withLock { $0.released += 1 } })
     }
+
+    func unpack(
+        _ archive: String, name: String, into folder: String, progress: @escaping ProgressHandler
+    ) async throws { throw CoveyError(.unsupported, "no archives here") }
 
     func forget(_ pull: RegistryPull) async throws { state.withLock { $0.forgotten.append(pull) } }
 
@@ -100,10 +103,8 @@ struct LayeredImageTests {
         await #expect(throws: CoveyError.self) {
             _ = try await other.build(Self.ids.next(), from: .registry(pull: pull)) { _, _, _, _ in }
         }
-        #expect(
-            broken.state.withLock(\.collected) == [
-                ["sha256:l", "sha256:c", "sha256:" + String(repeating: "a1", count: 32)]
-            ])
+        let named: Set<String> = ["sha256:l", "sha256:c", "sha256:" + String(repeating: "a1", count: 32)]
+        #expect(broken.state.withLock(\.collected) == [named])
         #expect(try listFolder(root) == ["\(id)"])
         try await store.release(.registry(pull: pull))
         #expect(layers.state.withLock(\.forgotten) == [pull])

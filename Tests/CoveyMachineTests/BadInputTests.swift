@@ -78,6 +78,6 @@ struct BadInputTests {
         #expect(outcome.isClearError, "\(outcome)")
         #expect(try await host.succeed("kernel", "ls", "-q").lines == before)
         #expect(try listFolder("\(host.root)/kernels") == folders)
-        #expect(try listFolder("\(host.root)/run/spool").isEmpty)
+        #expect(try listFolder("\(host.root)/images/.uploads").isEmpty)
     }
 }

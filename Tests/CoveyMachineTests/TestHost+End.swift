@@ -44,7 +44,7 @@ extension TestHost {
     func leftOfMachines() throws -> [String] {
         guard let instance = try instance() else { return [] }
         var found: [String] = []
-        for folder in ["vms", "run/vm", "run/memory", "run/spool"] where fileExists("\(root)/\(folder)") {
+        for folder in ["vms", "run/vm", "run/memory", "images/.uploads"] where fileExists("\(root)/\(folder)") {
             found += try listFolder("\(root)/\(folder)").map { "file \(folder)/\($0)" }
         }
         found += try groups(instance).filter { $0.contains("/vm-") }.map { "control group \($0)" }

@@ -92,9 +92,24 @@ import Testing
             entrypoint: ["a"], command: ["b"], environment: ["c": "d"], workingDirectory: "/e", user: "f",
             initPath: "/sbin/init")
         imageStatus.lastError = Self.error
-        for source in [ImageSpec.Source.builtIn, .debian(suite: "sid")] {
+        let ids = IdentifierSource(time: { Timestamp(milliseconds: 1_700_000_000_000) })
+        let sources: [ImageSpec.Source] = [
+            .builtIn, .debian(suite: "sid"),
+            .debian(suite: "sid", options: DebianOptions(packages: ["a"], mirror: "http://m", sshKeys: ["ssh-x y"])),
+            .upload(
+                name: "f", token: "abc",
+                choices: ImageChoices(
+                    entrypoint: [], command: ["c"], environment: ["A": "b"], workingDirectory: "/", user: "u",
+                    initPath: "none")),
+            .upload(name: "f", token: "abc", choices: ImageChoices()),
+            .machine(id: ids.next(), name: "web", image: ids.next()),
+            .catalog(catalog: "acme", name: "base", insecure: true),
+        ]
+        imageStatus.configuration.initSystem = .systemd
+        for source in sources {
             let image = Image(
-                metadata: Self.metadata(), spec: ImageSpec(source: source, architecture: .arm64), status: imageStatus)
+                metadata: Self.metadata(), spec: ImageSpec(source: source, architecture: .arm64, kernel: "6.1"),
+                status: imageStatus)
             #expect(try Image(Covey_V1_Image(image)) == image)
         }
         var kernelStatus = KernelStatus(state: .ready)
@@ -102,6 +117,8 @@ import Testing
         kernelStatus.digest = "sha256:2"
         kernelStatus.payload = "lz4"
         kernelStatus.modules = 300
+        kernelStatus.drivers = KernelDriver.Presence.allCases.map { KernelDriver(name: "x", presence: $0) }
+        kernelStatus.boots = ["qemu"]
         kernelStatus.allocated = ByteCount(3)
         kernelStatus.lastError = Self.error
         let kernel = Kernel(

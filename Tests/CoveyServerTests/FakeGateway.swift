@@ -13,6 +13,7 @@ final class FakeGateway: NodeGateway {
         var signals: [Int32] = []
         var commands: [ExecCommand] = []
         var cancelled = 0
+        var entries: [CatalogEntry] = []
     }
 
     let state = Mutex(State())
@@ -108,6 +109,20 @@ final class FakeGateway: NodeGateway {
 
     func append(on node: NodeID, to spool: SpoolToken, _ part: SpoolPart, _ bytes: [UInt8]) async throws {
         state.withLock { $0.spooled[spool.token]?[part, default: []] += bytes }
+    }
+
+    func appendZeros(on node: NodeID, to spool: SpoolToken, _ part: SpoolPart, _ count: Int64) async throws {
+        state.withLock {
+            $0.spooled[spool.token]?[part, default: []] += [UInt8](repeating: 0, count: Int(count))
+        }
+    }
+
+    func catalogEntries(on node: NodeID, of catalog: String?, insecure: Bool) async throws -> [CatalogEntry] {
+        let all = state.withLock { $0.entries }
+        guard let catalog else { return all }
+        let mine = all.filter { $0.catalog == catalog }
+        guard !mine.isEmpty else { throw CoveyError.notFound("catalog", catalog) }
+        return mine
     }
 
     func finishSpool(on node: NodeID, _ spool: SpoolToken) async throws {

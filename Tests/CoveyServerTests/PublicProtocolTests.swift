@@ -101,7 +101,7 @@ import Testing
             }
             #expect(files.first == "covey/v1/virtual_machines.proto")
             #expect(files.contains("google/protobuf/timestamp.proto"))
-            #expect(answers[2].fileDescriptorResponse.fileDescriptorProto.count == 4)
+            #expect(answers[2].fileDescriptorResponse.fileDescriptorProto.count == 5)
             #expect(answers[3].errorResponse.errorCode == Int32(Status.Code.notFound.rawValue))
         }
     }

@@ -7,7 +7,29 @@ extension Covey_V1_ImageSource {
         self.init()
         switch model {
         case .builtIn: builtIn = .init()
-        case .debian(let suite): debian = .with { $0.suite = suite }
+        case .debian(let suite, let options):
+            debian = .with { message in
+                message.suite = suite
+                guard let options else { return }
+                message.packages = options.packages
+                if let mirror = options.mirror { message.mirror = mirror }
+                message.sshKeys = options.sshKeys
+            }
+        case .upload(let name, let token, let choices):
+            upload = .with { message in
+                message.name = name
+                message.token = token
+                message.choices = Covey_V1_ImageChoices(choices)
+            }
+        case .machine(let id, let name, let image):
+            machine = .with { message in
+                message.machine = id.description
+                message.name = name
+                message.image = image.description
+            }
+        case .catalog(let catalog, let name, let insecure):
+            self.catalog = Covey_V1_CatalogReference(
+                CatalogReference(catalog: catalog, name: name, insecure: insecure))
         case .registry(let pull): registry = Covey_V1_RegistryPull(pull)
         }
     }
@@ -18,7 +40,19 @@ extension ImageSpec.Source {
     package init(_ message: Covey_V1_ImageSource) throws(CoveyError) {
         switch message.source {
         case .builtIn: self = .builtIn
-        case .debian(let debian): self = .debian(suite: debian.suite)
+        case .debian(let debian):
+            let options = DebianOptions(
+                packages: debian.packages, mirror: debian.hasMirror ? debian.mirror : nil, sshKeys: debian.sshKeys)
+            self = .debian(suite: debian.suite, options: options == DebianOptions() ? nil : options)
+        case .upload(let upload):
+            self = .upload(name: upload.name, token: upload.token, choices: ImageChoices(upload.choices))
+        case .machine(let source):
+            guard let id = MachineID(source.machine), let image = ImageID(source.image) else {
+                throw CoveyError(.invalid, "the image's source names no machine")
+            }
+            self = .machine(id: id, name: source.name, image: image)
+        case .catalog(let entry):
+            self = .catalog(catalog: entry.catalog, name: entry.name, insecure: entry.insecure)
         case .registry(let pull): self = .registry(pull: RegistryPull(pull))
         case nil:
             throw CoveyError(
@@ -38,16 +72,18 @@ extension Covey_V1_ImageConfiguration {
         if let folder = model.workingDirectory { workingDirectory = folder }
         if let user = model.user { self.user = user }
         if let path = model.initPath { initPath = path }
+        if let system = model.initSystem { initSystem = system.wire }
     }
 }
 
 extension ImageConfiguration {
     /// The value of a message.
-    package init(_ message: Covey_V1_ImageConfiguration) {
+    package init(_ message: Covey_V1_ImageConfiguration) throws(CoveyError) {
         self.init(
             entrypoint: message.entrypoint, command: message.command, environment: message.environment,
             workingDirectory: message.hasWorkingDirectory ? message.workingDirectory : nil,
-            user: message.hasUser ? message.user : nil, initPath: message.hasInitPath ? message.initPath : nil)
+            user: message.hasUser ? message.user : nil, initPath: message.hasInitPath ? message.initPath : nil,
+            initSystem: try InitSystem.optional(message.initSystem, "init_system"))
     }
 }
 
@@ -58,6 +94,7 @@ extension Covey_V1_Image {
         metadata = Covey_V1_Metadata(model.metadata)
         spec.source = Covey_V1_ImageSource(model.spec.source)
         spec.architecture = model.spec.architecture.wire
+        if let kernel = model.spec.kernel { spec.kernel = kernel }
         status.state = model.status.state.wire
         if let digest = model.status.digest { status.digest = digest }
         if let size = model.status.size { status.sizeBytes = size.bytes }
@@ -75,14 +112,15 @@ extension Image {
         if message.status.hasDigest { status.digest = message.status.digest }
         if message.status.hasSizeBytes { status.size = ByteCount(message.status.sizeBytes) }
         if message.status.hasAllocatedBytes { status.allocated = ByteCount(message.status.allocatedBytes) }
-        status.configuration = ImageConfiguration(message.status.configuration)
+        status.configuration = try ImageConfiguration(message.status.configuration)
         if message.status.hasOrigin { status.origin = ImageOrigin(message.status.origin) }
         if message.status.hasLastError { status.lastError = try CoveyError(message.status.lastError) }
         self.init(
             metadata: try Metadata(message.metadata),
             spec: ImageSpec(
                 source: try ImageSpec.Source(message.spec.source),
-                architecture: try Architecture(wire: message.spec.architecture, "spec.architecture")),
+                architecture: try Architecture(wire: message.spec.architecture, "spec.architecture"),
+                kernel: message.spec.hasKernel ? message.spec.kernel : nil),
             status: status)
     }
 }

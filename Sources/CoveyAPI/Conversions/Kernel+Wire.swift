@@ -1,4 +1,5 @@
 package import CoveyModel
+internal import SwiftProtobuf
 
 extension Covey_V1_Kernel {
     /// The message of a kernel.
@@ -13,6 +14,17 @@ extension Covey_V1_Kernel {
         if let digest = model.status.digest { status.digest = digest }
         if let payload = model.status.payload { status.payload = payload }
         status.modules = Int64(model.status.modules)
+        if model.status.drivers != nil || model.status.boots != nil {
+            status.abilities = .with { message in
+                message.drivers = (model.status.drivers ?? []).map { driver in
+                    .with { item in
+                        item.name = driver.name
+                        item.presence = driver.presence.wire
+                    }
+                }
+                message.boots = model.status.boots ?? []
+            }
+        }
         if let allocated = model.status.allocated { status.allocatedBytes = allocated.bytes }
         if let error = model.status.lastError { status.lastError = Covey_V1_Error(error) }
     }
@@ -26,6 +38,13 @@ extension Kernel {
         if message.status.hasDigest { status.digest = message.status.digest }
         if message.status.hasPayload { status.payload = message.status.payload }
         status.modules = try Int(wire: message.status.modules, "status.modules")
+        if message.status.hasAbilities {
+            status.drivers = try message.status.abilities.drivers.converted { item throws(CoveyError) in
+                KernelDriver(
+                    name: item.name, presence: try KernelDriver.Presence(wire: item.presence, "presence"))
+            }
+            status.boots = message.status.abilities.boots
+        }
         if message.status.hasAllocatedBytes { status.allocated = ByteCount(message.status.allocatedBytes) }
         if message.status.hasLastError { status.lastError = try CoveyError(message.status.lastError) }
         self.init(

@@ -74,12 +74,54 @@ package enum Covey_V1_Images: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Register" metadata.
+        package enum Register: Sendable {
+            /// Request type for "Register".
+            package typealias Input = Covey_V1_RegisterImageRequest
+            /// Response type for "Register".
+            package typealias Output = Covey_V1_ImageMutation
+            /// Descriptor for "Register".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.Images"),
+                method: "Register",
+                type: .clientStreaming
+            )
+        }
+        /// Namespace for "Promote" metadata.
+        package enum Promote: Sendable {
+            /// Request type for "Promote".
+            package typealias Input = Covey_V1_PromoteImageRequest
+            /// Response type for "Promote".
+            package typealias Output = Covey_V1_ImageMutation
+            /// Descriptor for "Promote".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.Images"),
+                method: "Promote",
+                type: .unary
+            )
+        }
+        /// Namespace for "PullEntry" metadata.
+        package enum PullEntry: Sendable {
+            /// Request type for "PullEntry".
+            package typealias Input = Covey_V1_PullImageEntryRequest
+            /// Response type for "PullEntry".
+            package typealias Output = Covey_V1_ImageMutation
+            /// Descriptor for "PullEntry".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.Images"),
+                method: "PullEntry",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "covey.v1.Images" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Build.descriptor,
             Get.descriptor,
             List.descriptor,
-            Delete.descriptor
+            Delete.descriptor,
+            Register.descriptor,
+            Promote.descriptor,
+            PullEntry.descriptor
         ]
     }
 }
@@ -161,6 +203,60 @@ extension Covey_V1_Images {
             request: GRPCCore.StreamingServerRequest<Covey_V1_DeleteImageRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Register" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The first request is `header`; what the file or the archive of the folder holds follows in pieces.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_RegisterImageRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_ImageMutation` messages.
+        func register(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_RegisterImageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Promote" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image of a stopped machine's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_PromoteImageRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_ImageMutation` messages.
+        func promote(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_PromoteImageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "PullEntry" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image, and its kernel, of a catalog's entry.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_PullImageEntryRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_ImageMutation` messages.
+        func pullEntry(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_PullImageEntryRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation>
     }
 
     /// Service protocol for the "covey.v1.Images" service.
@@ -226,6 +322,60 @@ extension Covey_V1_Images {
             request: GRPCCore.ServerRequest<Covey_V1_DeleteImageRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Register" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The first request is `header`; what the file or the archive of the folder holds follows in pieces.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_RegisterImageRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_ImageMutation` message.
+        func register(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_RegisterImageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Promote" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image of a stopped machine's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PromoteImageRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_ImageMutation` message.
+        func promote(
+            request: GRPCCore.ServerRequest<Covey_V1_PromoteImageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "PullEntry" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image, and its kernel, of a catalog's entry.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PullImageEntryRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_ImageMutation` message.
+        func pullEntry(
+            request: GRPCCore.ServerRequest<Covey_V1_PullImageEntryRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation>
     }
 
     /// Simple service protocol for the "covey.v1.Images" service.
@@ -289,6 +439,60 @@ extension Covey_V1_Images {
             request: Covey_V1_DeleteImageRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Covey_V1_ImageMutation
+
+        /// Handle the "Register" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The first request is `header`; what the file or the archive of the folder holds follows in pieces.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Covey_V1_RegisterImageRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_ImageMutation` to respond with.
+        func register(
+            request: GRPCCore.RPCAsyncSequence<Covey_V1_RegisterImageRequest, any Swift.Error>,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_ImageMutation
+
+        /// Handle the "Promote" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image of a stopped machine's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_PromoteImageRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_ImageMutation` to respond with.
+        func promote(
+            request: Covey_V1_PromoteImageRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_ImageMutation
+
+        /// Handle the "PullEntry" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image, and its kernel, of a catalog's entry.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_PullImageEntryRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_ImageMutation` to respond with.
+        func pullEntry(
+            request: Covey_V1_PullImageEntryRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_ImageMutation
     }
 }
 
@@ -340,6 +544,39 @@ extension Covey_V1_Images.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Covey_V1_Images.Method.Register.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_RegisterImageRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ImageMutation>(),
+            handler: { request, context in
+                try await self.register(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Covey_V1_Images.Method.Promote.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_PromoteImageRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ImageMutation>(),
+            handler: { request, context in
+                try await self.promote(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Covey_V1_Images.Method.PullEntry.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_PullImageEntryRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ImageMutation>(),
+            handler: { request, context in
+                try await self.pullEntry(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -384,6 +621,39 @@ extension Covey_V1_Images.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation> {
         let response = try await self.delete(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func register(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_RegisterImageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation> {
+        let response = try await self.register(
+            request: request,
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func promote(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_PromoteImageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation> {
+        let response = try await self.promote(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func pullEntry(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_PullImageEntryRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation> {
+        let response = try await self.pullEntry(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -439,6 +709,45 @@ extension Covey_V1_Images.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation> {
         return GRPCCore.ServerResponse<Covey_V1_ImageMutation>(
             message: try await self.delete(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func register(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_RegisterImageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation> {
+        return GRPCCore.ServerResponse<Covey_V1_ImageMutation>(
+            message: try await self.register(
+                request: request.messages,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func promote(
+        request: GRPCCore.ServerRequest<Covey_V1_PromoteImageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation> {
+        return GRPCCore.ServerResponse<Covey_V1_ImageMutation>(
+            message: try await self.promote(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func pullEntry(
+        request: GRPCCore.ServerRequest<Covey_V1_PullImageEntryRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation> {
+        return GRPCCore.ServerResponse<Covey_V1_ImageMutation>(
+            message: try await self.pullEntry(
                 request: request.message,
                 context: context
             ),
@@ -527,6 +836,75 @@ extension Covey_V1_Images {
         func delete<Result>(
             request: GRPCCore.ClientRequest<Covey_V1_DeleteImageRequest>,
             serializer: some GRPCCore.MessageSerializer<Covey_V1_DeleteImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Register" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The first request is `header`; what the file or the archive of the folder holds follows in pieces.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Covey_V1_RegisterImageRequest` messages.
+        ///   - serializer: A serializer for `Covey_V1_RegisterImageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ImageMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func register<Result>(
+            request: GRPCCore.StreamingClientRequest<Covey_V1_RegisterImageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_RegisterImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Promote" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image of a stopped machine's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PromoteImageRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_PromoteImageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ImageMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func promote<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_PromoteImageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_PromoteImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "PullEntry" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image, and its kernel, of a catalog's entry.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PullImageEntryRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_PullImageEntryRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ImageMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func pullEntry<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_PullImageEntryRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_PullImageEntryRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result
@@ -668,6 +1046,108 @@ extension Covey_V1_Images {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Register" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The first request is `header`; what the file or the archive of the folder holds follows in pieces.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Covey_V1_RegisterImageRequest` messages.
+        ///   - serializer: A serializer for `Covey_V1_RegisterImageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ImageMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func register<Result>(
+            request: GRPCCore.StreamingClientRequest<Covey_V1_RegisterImageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_RegisterImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.clientStreaming(
+                request: request,
+                descriptor: Covey_V1_Images.Method.Register.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Promote" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image of a stopped machine's disk.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PromoteImageRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_PromoteImageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ImageMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func promote<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_PromoteImageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_PromoteImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_Images.Method.Promote.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "PullEntry" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Makes an image, and its kernel, of a catalog's entry.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PullImageEntryRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_PullImageEntryRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ImageMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func pullEntry<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_PullImageEntryRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_PullImageEntryRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_Images.Method.PullEntry.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -768,6 +1248,93 @@ extension Covey_V1_Images.ClientProtocol {
         try await self.delete(
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_DeleteImageRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ImageMutation>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Register" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The first request is `header`; what the file or the archive of the folder holds follows in pieces.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Covey_V1_RegisterImageRequest` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func register<Result>(
+        request: GRPCCore.StreamingClientRequest<Covey_V1_RegisterImageRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.register(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_RegisterImageRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ImageMutation>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Promote" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes an image of a stopped machine's disk.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_PromoteImageRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func promote<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_PromoteImageRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.promote(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_PromoteImageRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ImageMutation>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "PullEntry" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes an image, and its kernel, of a catalog's entry.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_PullImageEntryRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func pullEntry<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_PullImageEntryRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.pullEntry(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_PullImageEntryRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ImageMutation>(),
             options: options,
             onResponse: handleResponse
@@ -888,6 +1455,106 @@ extension Covey_V1_Images.ClientProtocol {
             metadata: metadata
         )
         return try await self.delete(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Register" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The first request is `header`; what the file or the archive of the folder holds follows in pieces.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func register<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Covey_V1_RegisterImageRequest>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Covey_V1_RegisterImageRequest>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.register(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Promote" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes an image of a stopped machine's disk.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func promote<Result>(
+        _ message: Covey_V1_PromoteImageRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_PromoteImageRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.promote(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "PullEntry" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Makes an image, and its kernel, of a catalog's entry.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func pullEntry<Result>(
+        _ message: Covey_V1_PullImageEntryRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_PullImageEntryRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.pullEntry(
             request: request,
             options: options,
             onResponse: handleResponse

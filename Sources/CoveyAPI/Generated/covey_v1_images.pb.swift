@@ -10,6 +10,11 @@
 
 /// Images: read-only root file systems.
 
+#if canImport(FoundationEssentials)
+package import FoundationEssentials
+#else
+package import Foundation
+#endif
 package import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -22,45 +27,43 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
-package nonisolated struct Covey_V1_Image: Sendable {
+package nonisolated struct Covey_V1_Image: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   package var metadata: Covey_V1_Metadata {
-    get {_metadata ?? Covey_V1_Metadata()}
-    set {_metadata = newValue}
+    get {_storage._metadata ?? Covey_V1_Metadata()}
+    set {_uniqueStorage()._metadata = newValue}
   }
   /// Returns true if `metadata` has been explicitly set.
-  package var hasMetadata: Bool {self._metadata != nil}
+  package var hasMetadata: Bool {_storage._metadata != nil}
   /// Clears the value of `metadata`. Subsequent reads from it will return its default value.
-  package mutating func clearMetadata() {self._metadata = nil}
+  package mutating func clearMetadata() {_uniqueStorage()._metadata = nil}
 
   package var spec: Covey_V1_ImageSpec {
-    get {_spec ?? Covey_V1_ImageSpec()}
-    set {_spec = newValue}
+    get {_storage._spec ?? Covey_V1_ImageSpec()}
+    set {_uniqueStorage()._spec = newValue}
   }
   /// Returns true if `spec` has been explicitly set.
-  package var hasSpec: Bool {self._spec != nil}
+  package var hasSpec: Bool {_storage._spec != nil}
   /// Clears the value of `spec`. Subsequent reads from it will return its default value.
-  package mutating func clearSpec() {self._spec = nil}
+  package mutating func clearSpec() {_uniqueStorage()._spec = nil}
 
   package var status: Covey_V1_ImageStatus {
-    get {_status ?? Covey_V1_ImageStatus()}
-    set {_status = newValue}
+    get {_storage._status ?? Covey_V1_ImageStatus()}
+    set {_uniqueStorage()._status = newValue}
   }
   /// Returns true if `status` has been explicitly set.
-  package var hasStatus: Bool {self._status != nil}
+  package var hasStatus: Bool {_storage._status != nil}
   /// Clears the value of `status`. Subsequent reads from it will return its default value.
-  package mutating func clearStatus() {self._status = nil}
+  package mutating func clearStatus() {_uniqueStorage()._status = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _metadata: Covey_V1_Metadata? = nil
-  fileprivate var _spec: Covey_V1_ImageSpec? = nil
-  fileprivate var _status: Covey_V1_ImageStatus? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 package nonisolated struct Covey_V1_ImageSource: Sendable {
@@ -97,6 +100,33 @@ package nonisolated struct Covey_V1_ImageSource: Sendable {
     set {source = .registry(newValue)}
   }
 
+  /// A file system that a client sent; never in a request to build.
+  package var upload: Covey_V1_ImageUpload {
+    get {
+      if case .upload(let v)? = source {return v}
+      return Covey_V1_ImageUpload()
+    }
+    set {source = .upload(newValue)}
+  }
+
+  /// The disk of a stopped machine; never in a request to build.
+  package var machine: Covey_V1_MachineDiskSource {
+    get {
+      if case .machine(let v)? = source {return v}
+      return Covey_V1_MachineDiskSource()
+    }
+    set {source = .machine(newValue)}
+  }
+
+  /// An entry of a catalog; never in a request to build.
+  package var catalog: Covey_V1_CatalogReference {
+    get {
+      if case .catalog(let v)? = source {return v}
+      return Covey_V1_CatalogReference()
+    }
+    set {source = .catalog(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Source: Equatable, Sendable {
@@ -106,6 +136,12 @@ package nonisolated struct Covey_V1_ImageSource: Sendable {
     case debian(Covey_V1_ImageSource.Debian)
     /// An image of layers from a registry.
     case registry(Covey_V1_RegistryPull)
+    /// A file system that a client sent; never in a request to build.
+    case upload(Covey_V1_ImageUpload)
+    /// The disk of a stopped machine; never in a request to build.
+    case machine(Covey_V1_MachineDiskSource)
+    /// An entry of a catalog; never in a request to build.
+    case catalog(Covey_V1_CatalogReference)
 
   }
 
@@ -126,9 +162,26 @@ package nonisolated struct Covey_V1_ImageSource: Sendable {
 
     package var suite: String = String()
 
+    package var packages: [String] = []
+
+    /// Absent is the host's own.
+    package var mirror: String {
+      get {_mirror ?? String()}
+      set {_mirror = newValue}
+    }
+    /// Returns true if `mirror` has been explicitly set.
+    package var hasMirror: Bool {self._mirror != nil}
+    /// Clears the value of `mirror`. Subsequent reads from it will return its default value.
+    package mutating func clearMirror() {self._mirror = nil}
+
+    /// Lines of root's authorized_keys.
+    package var sshKeys: [String] = []
+
     package var unknownFields = SwiftProtobuf.UnknownStorage()
 
     package init() {}
+
+    fileprivate var _mirror: String? = nil
   }
 
   package init() {}
@@ -256,11 +309,22 @@ package nonisolated struct Covey_V1_ImageSpec: Sendable {
 
   package var architecture: Covey_V1_Architecture = .unspecified
 
+  /// The kernel that it is booted with where a machine names none.
+  package var kernel: String {
+    get {_kernel ?? String()}
+    set {_kernel = newValue}
+  }
+  /// Returns true if `kernel` has been explicitly set.
+  package var hasKernel: Bool {self._kernel != nil}
+  /// Clears the value of `kernel`. Subsequent reads from it will return its default value.
+  package mutating func clearKernel() {self._kernel = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _source: Covey_V1_ImageSource? = nil
+  fileprivate var _kernel: String? = nil
 }
 
 package nonisolated struct Covey_V1_ImageConfiguration: Sendable {
@@ -301,6 +365,15 @@ package nonisolated struct Covey_V1_ImageConfiguration: Sendable {
   /// Clears the value of `initPath`. Subsequent reads from it will return its default value.
   package mutating func clearInitPath() {self._initPath = nil}
 
+  package var initSystem: Covey_V1_InitSystem {
+    get {_initSystem ?? .unspecified}
+    set {_initSystem = newValue}
+  }
+  /// Returns true if `initSystem` has been explicitly set.
+  package var hasInitSystem: Bool {self._initSystem != nil}
+  /// Clears the value of `initSystem`. Subsequent reads from it will return its default value.
+  package mutating func clearInitSystem() {self._initSystem = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -308,6 +381,7 @@ package nonisolated struct Covey_V1_ImageConfiguration: Sendable {
   fileprivate var _workingDirectory: String? = nil
   fileprivate var _user: String? = nil
   fileprivate var _initPath: String? = nil
+  fileprivate var _initSystem: Covey_V1_InitSystem? = nil
 }
 
 package nonisolated struct Covey_V1_ImageStatus: @unchecked Sendable {
@@ -510,6 +584,144 @@ package nonisolated struct Covey_V1_DeleteImageRequest: Sendable {
   package init() {}
 }
 
+package nonisolated struct Covey_V1_RegisterImageHeader: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tenant: String = String()
+
+  package var requestID: String = String()
+
+  package var name: String = String()
+
+  /// The file's or folder's name, for people.
+  package var file: String = String()
+
+  package var choices: Covey_V1_ImageChoices {
+    get {_choices ?? Covey_V1_ImageChoices()}
+    set {_choices = newValue}
+  }
+  /// Returns true if `choices` has been explicitly set.
+  package var hasChoices: Bool {self._choices != nil}
+  /// Clears the value of `choices`. Subsequent reads from it will return its default value.
+  package mutating func clearChoices() {self._choices = nil}
+
+  package var labels: Dictionary<String,String> = [:]
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _choices: Covey_V1_ImageChoices? = nil
+}
+
+package nonisolated struct Covey_V1_RegisterImageRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var request: Covey_V1_RegisterImageRequest.OneOf_Request? = nil
+
+  package var header: Covey_V1_RegisterImageHeader {
+    get {
+      if case .header(let v)? = request {return v}
+      return Covey_V1_RegisterImageHeader()
+    }
+    set {request = .header(newValue)}
+  }
+
+  /// The next bytes of the file.
+  package var file: Data {
+    get {
+      if case .file(let v)? = request {return v}
+      return Data()
+    }
+    set {request = .file(newValue)}
+  }
+
+  /// The next bytes of the file, all zero.
+  package var zeros: Int64 {
+    get {
+      if case .zeros(let v)? = request {return v}
+      return 0
+    }
+    set {request = .zeros(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Request: Equatable, Sendable {
+    case header(Covey_V1_RegisterImageHeader)
+    /// The next bytes of the file.
+    case file(Data)
+    /// The next bytes of the file, all zero.
+    case zeros(Int64)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_PromoteImageRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tenant: String = String()
+
+  package var requestID: String = String()
+
+  /// The machine, by name or id.
+  package var machine: String = String()
+
+  package var name: String = String()
+
+  package var labels: Dictionary<String,String> = [:]
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_PullImageEntryRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tenant: String = String()
+
+  package var requestID: String = String()
+
+  package var entry: Covey_V1_CatalogReference {
+    get {_entry ?? Covey_V1_CatalogReference()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  package var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  package mutating func clearEntry() {self._entry = nil}
+
+  /// Absent is CATALOG/NAME.
+  package var name: String {
+    get {_name ?? String()}
+    set {_name = newValue}
+  }
+  /// Returns true if `name` has been explicitly set.
+  package var hasName: Bool {self._name != nil}
+  /// Clears the value of `name`. Subsequent reads from it will return its default value.
+  package mutating func clearName() {self._name = nil}
+
+  package var labels: Dictionary<String,String> = [:]
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _entry: Covey_V1_CatalogReference? = nil
+  fileprivate var _name: String? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "covey.v1"
@@ -518,41 +730,81 @@ nonisolated extension Covey_V1_Image: SwiftProtobuf.Message, SwiftProtobuf._Mess
   package static let protoMessageName: String = _protobuf_package + ".Image"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}metadata\0\u{1}spec\0\u{1}status\0")
 
+  fileprivate class _StorageClass {
+    var _metadata: Covey_V1_Metadata? = nil
+    var _spec: Covey_V1_ImageSpec? = nil
+    var _status: Covey_V1_ImageStatus? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _metadata = source._metadata
+      _spec = source._spec
+      _status = source._status
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularMessageField(value: &self._metadata) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._spec) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._status) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._metadata) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._spec) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._status) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._metadata {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
-    } }()
-    try { if let v = self._spec {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    try { if let v = self._status {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    } }()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._metadata {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._spec {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._status {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Covey_V1_Image, rhs: Covey_V1_Image) -> Bool {
-    if lhs._metadata != rhs._metadata {return false}
-    if lhs._spec != rhs._spec {return false}
-    if lhs._status != rhs._status {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._metadata != rhs_storage._metadata {return false}
+        if _storage._spec != rhs_storage._spec {return false}
+        if _storage._status != rhs_storage._status {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -560,7 +812,7 @@ nonisolated extension Covey_V1_Image: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Covey_V1_ImageSource: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImageSource"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}built_in\0\u{1}debian\0\u{2}\u{12}registry\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}built_in\0\u{1}debian\0\u{2}\u{9}upload\0\u{1}machine\0\u{1}catalog\0\u{2}\u{7}registry\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -594,6 +846,45 @@ nonisolated extension Covey_V1_ImageSource: SwiftProtobuf.Message, SwiftProtobuf
           self.source = .debian(v)
         }
       }()
+      case 11: try {
+        var v: Covey_V1_ImageUpload?
+        var hadOneofValue = false
+        if let current = self.source {
+          hadOneofValue = true
+          if case .upload(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.source = .upload(v)
+        }
+      }()
+      case 12: try {
+        var v: Covey_V1_MachineDiskSource?
+        var hadOneofValue = false
+        if let current = self.source {
+          hadOneofValue = true
+          if case .machine(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.source = .machine(v)
+        }
+      }()
+      case 13: try {
+        var v: Covey_V1_CatalogReference?
+        var hadOneofValue = false
+        if let current = self.source {
+          hadOneofValue = true
+          if case .catalog(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.source = .catalog(v)
+        }
+      }()
       case 20: try {
         var v: Covey_V1_RegistryPull?
         var hadOneofValue = false
@@ -625,6 +916,18 @@ nonisolated extension Covey_V1_ImageSource: SwiftProtobuf.Message, SwiftProtobuf
     case .debian?: try {
       guard case .debian(let v)? = self.source else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .upload?: try {
+      guard case .upload(let v)? = self.source else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .machine?: try {
+      guard case .machine(let v)? = self.source else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .catalog?: try {
+      guard case .catalog(let v)? = self.source else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     }()
     case .registry?: try {
       guard case .registry(let v)? = self.source else { preconditionFailure() }
@@ -663,7 +966,7 @@ nonisolated extension Covey_V1_ImageSource.BuiltIn: SwiftProtobuf.Message, Swift
 
 nonisolated extension Covey_V1_ImageSource.Debian: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = Covey_V1_ImageSource.protoMessageName + ".Debian"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}suite\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}suite\0\u{1}packages\0\u{1}mirror\0\u{3}ssh_keys\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -672,20 +975,39 @@ nonisolated extension Covey_V1_ImageSource.Debian: SwiftProtobuf.Message, SwiftP
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.suite) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.packages) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._mirror) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.sshKeys) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.suite.isEmpty {
       try visitor.visitSingularStringField(value: self.suite, fieldNumber: 1)
+    }
+    if !self.packages.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.packages, fieldNumber: 2)
+    }
+    try { if let v = self._mirror {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
+    if !self.sshKeys.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.sshKeys, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Covey_V1_ImageSource.Debian, rhs: Covey_V1_ImageSource.Debian) -> Bool {
     if lhs.suite != rhs.suite {return false}
+    if lhs.packages != rhs.packages {return false}
+    if lhs._mirror != rhs._mirror {return false}
+    if lhs.sshKeys != rhs.sshKeys {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -876,7 +1198,7 @@ nonisolated extension Covey_V1_ImageOrigin: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Covey_V1_ImageSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImageSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}architecture\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}architecture\0\u{2}\u{9}kernel\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -886,6 +1208,7 @@ nonisolated extension Covey_V1_ImageSpec: SwiftProtobuf.Message, SwiftProtobuf._
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._source) }()
       case 2: try { try decoder.decodeSingularEnumField(value: &self.architecture) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self._kernel) }()
       default: break
       }
     }
@@ -902,12 +1225,16 @@ nonisolated extension Covey_V1_ImageSpec: SwiftProtobuf.Message, SwiftProtobuf._
     if self.architecture != .unspecified {
       try visitor.visitSingularEnumField(value: self.architecture, fieldNumber: 2)
     }
+    try { if let v = self._kernel {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 11)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Covey_V1_ImageSpec, rhs: Covey_V1_ImageSpec) -> Bool {
     if lhs._source != rhs._source {return false}
     if lhs.architecture != rhs.architecture {return false}
+    if lhs._kernel != rhs._kernel {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -915,7 +1242,7 @@ nonisolated extension Covey_V1_ImageSpec: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Covey_V1_ImageConfiguration: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImageConfiguration"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entrypoint\0\u{1}command\0\u{1}environment\0\u{3}working_directory\0\u{1}user\0\u{3}init_path\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entrypoint\0\u{1}command\0\u{1}environment\0\u{3}working_directory\0\u{1}user\0\u{3}init_path\0\u{3}init_system\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -929,6 +1256,7 @@ nonisolated extension Covey_V1_ImageConfiguration: SwiftProtobuf.Message, SwiftP
       case 4: try { try decoder.decodeSingularStringField(value: &self._workingDirectory) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self._user) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self._initPath) }()
+      case 7: try { try decoder.decodeSingularEnumField(value: &self._initSystem) }()
       default: break
       }
     }
@@ -957,6 +1285,9 @@ nonisolated extension Covey_V1_ImageConfiguration: SwiftProtobuf.Message, SwiftP
     try { if let v = self._initPath {
       try visitor.visitSingularStringField(value: v, fieldNumber: 6)
     } }()
+    try { if let v = self._initSystem {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -967,6 +1298,7 @@ nonisolated extension Covey_V1_ImageConfiguration: SwiftProtobuf.Message, SwiftP
     if lhs._workingDirectory != rhs._workingDirectory {return false}
     if lhs._user != rhs._user {return false}
     if lhs._initPath != rhs._initPath {return false}
+    if lhs._initSystem != rhs._initSystem {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1322,6 +1654,243 @@ nonisolated extension Covey_V1_DeleteImageRequest: SwiftProtobuf.Message, SwiftP
     if lhs.tenant != rhs.tenant {return false}
     if lhs.requestID != rhs.requestID {return false}
     if lhs.name != rhs.name {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_RegisterImageHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RegisterImageHeader"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{1}file\0\u{1}choices\0\u{1}labels\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.tenant) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.file) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._choices) }()
+      case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.tenant.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenant, fieldNumber: 1)
+    }
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
+    }
+    if !self.file.isEmpty {
+      try visitor.visitSingularStringField(value: self.file, fieldNumber: 4)
+    }
+    try { if let v = self._choices {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    if !self.labels.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_RegisterImageHeader, rhs: Covey_V1_RegisterImageHeader) -> Bool {
+    if lhs.tenant != rhs.tenant {return false}
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.file != rhs.file {return false}
+    if lhs._choices != rhs._choices {return false}
+    if lhs.labels != rhs.labels {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_RegisterImageRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RegisterImageRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}file\0\u{1}zeros\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Covey_V1_RegisterImageHeader?
+        var hadOneofValue = false
+        if let current = self.request {
+          hadOneofValue = true
+          if case .header(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.request = .header(v)
+        }
+      }()
+      case 2: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.request != nil {try decoder.handleConflictingOneOf()}
+          self.request = .file(v)
+        }
+      }()
+      case 3: try {
+        var v: Int64?
+        try decoder.decodeSingularInt64Field(value: &v)
+        if let v = v {
+          if self.request != nil {try decoder.handleConflictingOneOf()}
+          self.request = .zeros(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.request {
+    case .header?: try {
+      guard case .header(let v)? = self.request else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .file?: try {
+      guard case .file(let v)? = self.request else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 2)
+    }()
+    case .zeros?: try {
+      guard case .zeros(let v)? = self.request else { preconditionFailure() }
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_RegisterImageRequest, rhs: Covey_V1_RegisterImageRequest) -> Bool {
+    if lhs.request != rhs.request {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_PromoteImageRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PromoteImageRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}machine\0\u{1}name\0\u{1}labels\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.tenant) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.machine) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 5: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.tenant.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenant, fieldNumber: 1)
+    }
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 2)
+    }
+    if !self.machine.isEmpty {
+      try visitor.visitSingularStringField(value: self.machine, fieldNumber: 3)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 4)
+    }
+    if !self.labels.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_PromoteImageRequest, rhs: Covey_V1_PromoteImageRequest) -> Bool {
+    if lhs.tenant != rhs.tenant {return false}
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.machine != rhs.machine {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.labels != rhs.labels {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_PullImageEntryRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PullImageEntryRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}entry\0\u{1}name\0\u{1}labels\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.tenant) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._name) }()
+      case 5: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.tenant.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenant, fieldNumber: 1)
+    }
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 2)
+    }
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
+    if !self.labels.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_PullImageEntryRequest, rhs: Covey_V1_PullImageEntryRequest) -> Bool {
+    if lhs.tenant != rhs.tenant {return false}
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs._entry != rhs._entry {return false}
+    if lhs._name != rhs._name {return false}
+    if lhs.labels != rhs.labels {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -27,6 +27,48 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+package nonisolated enum Covey_V1_KernelDriverPresence: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case builtIn // = 1
+  case module // = 2
+  case missing // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .builtIn
+    case 2: self = .module
+    case 3: self = .missing
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .builtIn: return 1
+    case .module: return 2
+    case .missing: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Covey_V1_KernelDriverPresence] = [
+    .unspecified,
+    .builtIn,
+    .module,
+    .missing,
+  ]
+
+}
+
 package nonisolated struct Covey_V1_Kernel: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -137,6 +179,16 @@ package nonisolated struct Covey_V1_KernelStatus: Sendable {
   /// Clears the value of `lastError`. Subsequent reads from it will return its default value.
   package mutating func clearLastError() {self._lastError = nil}
 
+  /// What microVMs use of it; absent where it was not looked at.
+  package var abilities: Covey_V1_KernelAbilities {
+    get {_abilities ?? Covey_V1_KernelAbilities()}
+    set {_abilities = newValue}
+  }
+  /// Returns true if `abilities` has been explicitly set.
+  package var hasAbilities: Bool {self._abilities != nil}
+  /// Clears the value of `abilities`. Subsequent reads from it will return its default value.
+  package mutating func clearAbilities() {self._abilities = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -146,6 +198,37 @@ package nonisolated struct Covey_V1_KernelStatus: Sendable {
   fileprivate var _payload: String? = nil
   fileprivate var _allocatedBytes: Int64? = nil
   fileprivate var _lastError: Covey_V1_Error? = nil
+  fileprivate var _abilities: Covey_V1_KernelAbilities? = nil
+}
+
+package nonisolated struct Covey_V1_KernelDriver: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// As modprobe takes it.
+  package var name: String = String()
+
+  package var presence: Covey_V1_KernelDriverPresence = .unspecified
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_KernelAbilities: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var drivers: [Covey_V1_KernelDriver] = []
+
+  /// The VMMs that can boot it.
+  package var boots: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Covey_V1_KernelMutation: Sendable {
@@ -221,6 +304,15 @@ package nonisolated struct Covey_V1_ImportKernelHeader: Sendable {
     set {source = .file(newValue)}
   }
 
+  /// An entry of a catalog.
+  package var catalog: Covey_V1_CatalogReference {
+    get {
+      if case .catalog(let v)? = source {return v}
+      return Covey_V1_CatalogReference()
+    }
+    set {source = .catalog(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Source: Equatable, Sendable {
@@ -228,6 +320,8 @@ package nonisolated struct Covey_V1_ImportKernelHeader: Sendable {
     case debian(Bool)
     /// A file whose bytes follow; this is its name, for people.
     case file(String)
+    /// An entry of a catalog.
+    case catalog(Covey_V1_CatalogReference)
 
   }
 
@@ -363,6 +457,10 @@ package nonisolated struct Covey_V1_SetDefaultKernelRequest: Sendable {
 
 fileprivate nonisolated let _protobuf_package = "covey.v1"
 
+nonisolated extension Covey_V1_KernelDriverPresence: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KERNEL_DRIVER_PRESENCE_UNSPECIFIED\0\u{1}KERNEL_DRIVER_PRESENCE_BUILT_IN\0\u{1}KERNEL_DRIVER_PRESENCE_MODULE\0\u{1}KERNEL_DRIVER_PRESENCE_MISSING\0")
+}
+
 nonisolated extension Covey_V1_Kernel: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Kernel"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}metadata\0\u{1}spec\0\u{1}status\0")
@@ -489,7 +587,7 @@ nonisolated extension Covey_V1_KernelSpec: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Covey_V1_KernelStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".KernelStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}release\0\u{1}digest\0\u{1}payload\0\u{1}modules\0\u{3}allocated_bytes\0\u{3}last_error\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}release\0\u{1}digest\0\u{1}payload\0\u{1}modules\0\u{3}allocated_bytes\0\u{3}last_error\0\u{1}abilities\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -504,6 +602,7 @@ nonisolated extension Covey_V1_KernelStatus: SwiftProtobuf.Message, SwiftProtobu
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.modules) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self._allocatedBytes) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._lastError) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._abilities) }()
       default: break
       }
     }
@@ -535,6 +634,9 @@ nonisolated extension Covey_V1_KernelStatus: SwiftProtobuf.Message, SwiftProtobu
     try { if let v = self._lastError {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     } }()
+    try { if let v = self._abilities {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -546,6 +648,77 @@ nonisolated extension Covey_V1_KernelStatus: SwiftProtobuf.Message, SwiftProtobu
     if lhs.modules != rhs.modules {return false}
     if lhs._allocatedBytes != rhs._allocatedBytes {return false}
     if lhs._lastError != rhs._lastError {return false}
+    if lhs._abilities != rhs._abilities {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_KernelDriver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KernelDriver"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}presence\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.presence) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.presence != .unspecified {
+      try visitor.visitSingularEnumField(value: self.presence, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_KernelDriver, rhs: Covey_V1_KernelDriver) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.presence != rhs.presence {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_KernelAbilities: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KernelAbilities"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}drivers\0\u{1}boots\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.drivers) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.boots) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.drivers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.drivers, fieldNumber: 1)
+    }
+    if !self.boots.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.boots, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_KernelAbilities, rhs: Covey_V1_KernelAbilities) -> Bool {
+    if lhs.drivers != rhs.drivers {return false}
+    if lhs.boots != rhs.boots {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -592,7 +765,7 @@ nonisolated extension Covey_V1_KernelMutation: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Covey_V1_ImportKernelHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImportKernelHeader"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{3}is_default\0\u{1}debian\0\u{1}file\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{3}is_default\0\u{1}debian\0\u{1}file\0\u{1}catalog\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -618,6 +791,19 @@ nonisolated extension Covey_V1_ImportKernelHeader: SwiftProtobuf.Message, SwiftP
         if let v = v {
           if self.source != nil {try decoder.handleConflictingOneOf()}
           self.source = .file(v)
+        }
+      }()
+      case 7: try {
+        var v: Covey_V1_CatalogReference?
+        var hadOneofValue = false
+        if let current = self.source {
+          hadOneofValue = true
+          if case .catalog(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.source = .catalog(v)
         }
       }()
       default: break
@@ -650,6 +836,10 @@ nonisolated extension Covey_V1_ImportKernelHeader: SwiftProtobuf.Message, SwiftP
     case .file?: try {
       guard case .file(let v)? = self.source else { preconditionFailure() }
       try visitor.visitSingularStringField(value: v, fieldNumber: 6)
+    }()
+    case .catalog?: try {
+      guard case .catalog(let v)? = self.source else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     }()
     case nil: break
     }

@@ -8,7 +8,8 @@ internal import Synchronization
 /// Format: ustar, with GNU's long names (tar(5)). Owners and times are left out, so that a tree has one archive.
 final class TarStream: Sendable {
     private struct State {
-        var waiting: [String]
+        /// Names in the archive, and where their content lies.
+        var waiting: [(name: String, path: String)]
         var open: (file: SentFile, left: Int64)?
         var ended = false
     }
@@ -20,11 +21,27 @@ final class TarStream: Sendable {
     init(folder: String) throws {
         root = folder
         do {
-            state = Mutex(State(waiting: try listFolder(folder).reversed()))
+            state = Mutex(State(waiting: try listFolder(folder).reversed().map { ($0, "\(folder)/\($0)") }))
         } catch {
             guard error.isErrno(ENOENT) || error.isErrno(ENOTDIR) else { throw error.coveyError }
             throw CoveyError(.notFound, "there is no folder \(folder)", remedy: "name one such as /lib/modules/VERSION")
         }
+    }
+
+    /// Files of any folders, by their last names. Errors: ``ErrorCode/notFound``, ``ErrorCode/invalid`` for two of a name.
+    init(files: [String]) throws {
+        root = files.joined(separator: ", ")
+        var waiting: [(name: String, path: String)] = []
+        for path in files.reversed() {
+            let name = path.split(separator: "/").last.map { String($0) } ?? path
+            guard !waiting.contains(where: { $0.name == name }) else {
+                throw CoveyError(.invalid, "two of the files are called \(name)", remedy: "give each once")
+            }
+            // Says what is wrong before anything is sent.
+            _ = try SentFile(path)
+            waiting.append((name, path))
+        }
+        state = Mutex(State(waiting: waiting))
     }
 
     /// The next piece; nil at the end.
@@ -37,14 +54,14 @@ final class TarStream: Sendable {
             state.withLock { $0.open = rest > 0 ? (file, rest) : nil }
             return rest > 0 ? bytes : bytes + TarStream.padding(after: try size(of: file))
         }
-        guard let name = state.withLock({ $0.waiting.popLast() }) else {
+        guard let (name, path) = state.withLock({ $0.waiting.popLast() }) else {
             let last = state.withLock { state in
                 defer { state.ended = true }
                 return !state.ended
             }
             return last ? [UInt8](repeating: 0, count: 1024) : nil
         }
-        return try await entry(name)
+        return try await entry(name, path)
     }
 
     private let sizes = Mutex<[ObjectIdentifier: Int64]>([:])
@@ -53,13 +70,12 @@ final class TarStream: Sendable {
         sizes.withLock { $0.removeValue(forKey: ObjectIdentifier(file)) } ?? 0
     }
 
-    private func entry(_ name: String) async throws -> [UInt8] {
-        let path = "\(root)/\(name)"
+    private func entry(_ name: String, _ path: String) async throws -> [UInt8] {
         let facts = try FileFacts(path)
         let mode = facts.mode & 0o777
         switch facts.kind {
         case .folder:
-            let names = try listFolder(path).reversed().map { "\(name)/\($0)" }
+            let names = try listFolder(path).reversed().map { (name: "\(name)/\($0)", path: "\(path)/\($0)") }
             state.withLock { $0.waiting += names }
             return TarStream.header("\(name)/", mode: mode, size: 0, kind: "5")
         case .link:

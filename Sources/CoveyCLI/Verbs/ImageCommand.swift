@@ -8,8 +8,8 @@ struct ImageCommand: AsyncParsableCommand {
         commandName: "image", abstract: "Images.", discussion: "Example: covey image ls",
         subcommands: [
             ImageListCommand.self, ImagePullCommand.self, ImageBuildCommand.self, ImageInspectCommand.self,
-            ImageHistoryCommand.self,
-            ImageRemoveCommand.self,
+            ImageHistoryCommand.self, ImageRemoveCommand.self, ImageRegisterCommand.self, ImagePromoteCommand.self,
+            ImageCatalogCommand.self,
         ])
 }
 
@@ -40,12 +40,25 @@ struct ImageListCommand: Verb {
 struct ImageBuildCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "build", abstract: "Build an image from a Debian suite.",
-        discussion: "Example: covey image build debian:bookworm --name base")
+        discussion: """
+            Root logs in with the keys of --ssh-key, where openssh-server is among the packages.
+
+            Example: covey image build debian:bookworm --name base --package openssh-server --ssh-key ~/.ssh/id.pub
+            """)
 
     @OptionGroup var global: GlobalOptions
 
     @Option(help: "Its name; the source where it is left out.")
     var name: String?
+
+    @Option(name: .customLong("package"), help: "A further package. Repeatable.")
+    var packages: [String] = []
+
+    @Option(help: "The mirror; the host's own where it is left out.")
+    var mirror: String?
+
+    @Option(name: .customLong("ssh-key"), help: "A file of public keys that root logs in with. Repeatable.")
+    var keys: [String] = []
 
     @Flag(name: .shortAndLong, help: "Do not wait.")
     var detach = false
@@ -64,15 +77,24 @@ struct ImageBuildCommand: Verb {
         }
     }
 
-    private func parse(_ source: String) throws(CoveyError) -> ImageSpec.Source {
-        if source == "busybox" { return .builtIn }
-        if source == "debian" { return .debian(suite: "") }
+    private func parse(_ source: String) throws -> ImageSpec.Source {
+        let options = DebianOptions(
+            packages: packages, mirror: mirror, sshKeys: try keys.flatMap { try PublicKeys.read($0) })
+        try options.check()
+        if source == "busybox" {
+            guard options == DebianOptions() else {
+                throw ValidationError("busybox is built in: it takes no --package, --mirror or --ssh-key")
+            }
+            return .builtIn
+        }
+        let given = options == DebianOptions() ? nil : options
+        if source == "debian" { return .debian(suite: "", options: given) }
         let suite = source.dropFirst("debian:".count)
         guard source.hasPrefix("debian:"), !suite.isEmpty else {
             throw CoveyError(
                 .invalid, "images cannot be built from \"\(source)\"", remedy: "use debian or debian:SUITE")
         }
-        return .debian(suite: String(suite))
+        return .debian(suite: String(suite), options: given)
     }
 }
 

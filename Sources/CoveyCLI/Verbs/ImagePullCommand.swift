@@ -5,9 +5,11 @@ internal import CoveyModel
 /// `covey image pull`.
 struct ImagePullCommand: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "pull", abstract: "Fetch an image from a registry.",
+        commandName: "pull", abstract: "Fetch an image from a registry or a catalog.",
         discussion: """
             References are written as for docker. Credentials are those of covey registry login, docker and podman.
+            CATALOG/NAME is an entry of a catalog where the daemon's configuration names one so; `covey image catalog` \
+            lists them.
 
             Example: covey image pull alpine:3.20
             """)
@@ -20,6 +22,9 @@ struct ImagePullCommand: Verb {
     @Flag(name: .customLong("plain-http"), help: "Speak to the registry without TLS.")
     var plainHTTP = false
 
+    @Flag(help: "Take an entry of a catalog that has no key, or over plain HTTP.")
+    var insecure = false
+
     @Flag(name: .shortAndLong, help: "Do not wait.")
     var detach = false
 
@@ -30,8 +35,13 @@ struct ImagePullCommand: Verb {
         let parsed = try ImageReference(reference)
         let credentials = try await RegistryLogins().credentials(for: parsed)
         return try await global.connect { client in
-            let asked = try await client.pullImage(
-                reference, name: name, plainHTTP: plainHTTP, credentials: credentials)
+            let asked =
+                if insecure {
+                    try await client.pullImage(CatalogReference(reference, insecure: true), name: name)
+                } else {
+                    try await client.pullImage(
+                        reference, name: name, plainHTTP: plainHTTP, credentials: credentials)
+                }
             if !detach { try await client.finishShowing(asked.operation, quiet: global.quiet) }
             let now = detach ? asked.image : try await client.image(asked.image.metadata.id.description)
             try global.printed.mutated(now, name: now.metadata.name)

@@ -9,6 +9,7 @@ struct KernelCommand: AsyncParsableCommand {
         commandName: "kernel", abstract: "Kernels.", discussion: "Example: covey kernel ls",
         subcommands: [
             KernelListCommand.self, KernelImportCommand.self, KernelInspectCommand.self, KernelRemoveCommand.self,
+            KernelPullCommand.self, KernelCatalogCommand.self,
         ])
 }
 
@@ -40,10 +41,11 @@ struct KernelImportCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "import", abstract: "Import a kernel from Debian, a .deb, a bzImage or an ELF file.",
         discussion: """
-            A file is sent to the daemon, which opens no path that you name. The newest kernel is the default, unless \
-            --no-default is given.
+            Files are sent to the daemon, which opens no path that you name. Several packages, a folder of them, or an \
+            archive with boot/ and lib/modules/ make one kernel: Ubuntu's modules are in packages of their own. The \
+            newest kernel is the default, unless --no-default is given.
 
-            Example: covey kernel import debian
+            Example: covey kernel import linux-image-unsigned-6.8.0-50-generic.deb linux-modules-6.8.0-50-generic.deb
             """)
 
     @OptionGroup var global: GlobalOptions
@@ -60,8 +62,8 @@ struct KernelImportCommand: Verb {
     @Flag(name: .shortAndLong, help: "Do not wait.")
     var detach = false
 
-    @Argument(help: "debian, or a file.", completion: .file())
-    var source: String
+    @Argument(help: "debian, or files, or a folder.", completion: .file())
+    var sources: [String]
 
     func perform() async throws -> Int32 {
         let opened = try open()
@@ -74,13 +76,24 @@ struct KernelImportCommand: Verb {
         }
     }
 
+    private func isFolder(_ path: String) -> Bool { (try? FileFacts(path).kind) == .folder }
+
     private func open() throws -> KernelImport {
-        if source == "debian" {
+        guard let source = sources.first else { throw ValidationError("name debian, or a file") }
+        if sources == ["debian"] {
             if modules != nil { throw ValidationError("debian brings its own modules") }
             return .debian
         }
-        let file = try SentFile(source)
         let name = source.split(separator: "/").last.map { String($0) } ?? source
+        if sources.count > 1 || isFolder(source) {
+            if modules != nil { throw ValidationError("--modules goes with one kernel file") }
+            let archive = try sources.count > 1 ? TarStream(files: sources) : TarStream(folder: source)
+            // The one that holds the kernel gives the name.
+            let image = sources.first { $0.split(separator: "/").last?.hasPrefix("linux-image") == true }
+            let title = image?.split(separator: "/").last.map { String($0) } ?? name
+            return .file(name: title, bytes: { try await archive.next() }, modules: nil)
+        }
+        let file = try SentFile(source)
         guard let modules else { return .file(name: name, bytes: { try await file.next() }, modules: nil) }
         let archive = try TarStream(folder: modules)
         return .file(name: name, bytes: { try await file.next() }, modules: { try await archive.next() })

@@ -52,6 +52,8 @@ final class LayerArchive {
         self.name = name
         for status in [
             archive_read_support_filter_gzip(stream), archive_read_support_filter_zstd(stream),
+            // No layer's, but a root file system's archive may be.
+            archive_read_support_filter_xz(stream),
             archive_read_support_format_raw(stream), archive_read_support_format_empty(stream),
             archive_read_support_format_tar(archive),
         ] where status != 0 {

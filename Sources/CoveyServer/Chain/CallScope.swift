@@ -45,6 +45,9 @@ extension Covey_V1_ListImagesRequest: TenantMessage {}
 extension Covey_V1_DeleteImageRequest: MutationMessage {}
 extension Covey_V1_PullImageRequest: MutationMessage {}
 extension Covey_V1_CheckLoginRequest: TenantMessage {}
+extension Covey_V1_PromoteImageRequest: MutationMessage {}
+extension Covey_V1_PullImageEntryRequest: MutationMessage {}
+extension Covey_V1_ListCatalogEntriesRequest: TenantMessage {}
 extension Covey_V1_GetKernelRequest: TenantMessage {}
 extension Covey_V1_ListKernelsRequest: TenantMessage {}
 extension Covey_V1_DeleteKernelRequest: MutationMessage {}
@@ -79,4 +82,9 @@ extension Covey_V1_ImportKernelRequest: CallScope {
 extension Covey_V1_PurgeLeakRequest: CallScope {
     package var scopeTenant: String? { nil }
     package var scopeRequestID: String? { requestID }
+}
+
+extension Covey_V1_RegisterImageRequest: CallScope {
+    package var scopeTenant: String? { header.tenant }
+    package var scopeRequestID: String? { header.requestID }
 }

@@ -118,8 +118,10 @@ package struct SpoolToken: Hashable, Sendable, CustomStringConvertible {
     package var description: String { "\(SpoolToken.prefix)\(token):\(name)" }
 }
 
-/// Which file of a spooled kernel bytes belong to.
+/// Which file of what is spooled bytes belong to.
 package enum SpoolPart: String, Hashable, Sendable, CaseIterable {
+    /// A root file system.
+    case image
     /// The .deb, bzImage or ELF.
     case kernel
     /// A tar archive with the module tree.
@@ -183,6 +185,12 @@ package protocol NodeGateway: Sendable {
 
     /// Adds bytes to a part of it. Errors: ``ErrorCode/exhausted`` for a full disk or a file above the node's limit.
     func append(on node: NodeID, to spool: SpoolToken, _ part: SpoolPart, _ bytes: [UInt8]) async throws
+
+    /// Adds zeros to a part of it, as a hole. Errors: as ``append(on:to:_:_:)``.
+    func appendZeros(on node: NodeID, to spool: SpoolToken, _ part: SpoolPart, _ count: Int64) async throws
+
+    /// What the catalogs that the node's configuration names offer, or one of them.
+    func catalogEntries(on node: NodeID, of catalog: String?, insecure: Bool) async throws -> [CatalogEntry]
 
     /// Makes it whole and durable.
     func finishSpool(on node: NodeID, _ spool: SpoolToken) async throws

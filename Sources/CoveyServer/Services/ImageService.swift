@@ -7,7 +7,7 @@ package import GRPCCore
 package struct ImageService: Covey_V1_Images.SimpleServiceProtocol {
     private static let standardSuite = "bookworm"
 
-    private let context: ServiceContext
+    let context: ServiceContext
 
     /// The service over what all stand on.
     package init(_ context: ServiceContext) { self.context = context }
@@ -19,12 +19,14 @@ package struct ImageService: Covey_V1_Images.SimpleServiceProtocol {
         let name: String
         switch source {
         case .builtIn: name = request.hasName ? request.name : "busybox"
-        case .debian(let suite):
+        case .debian(let suite, let options):
             try check(suite: suite)
+            try options?.check()
             name = request.hasName ? request.name : suite.isEmpty ? "debian" : "debian:\(suite)"
-            if suite.isEmpty { source = .debian(suite: ImageService.standardSuite) }
-        case .registry:
-            throw CoveyError(.invalid, "an image of a registry is not built", remedy: "use Registries/Pull")
+            if suite.isEmpty { source = .debian(suite: ImageService.standardSuite, options: options) }
+        case .registry, .upload, .machine, .catalog:
+            throw CoveyError(
+                .invalid, "an image of this source is not built", remedy: "use register, promote or pull")
         }
         try Names.checkImage(name)
         try context.validation.check(labels: request.labels)
@@ -88,10 +90,10 @@ package struct ImageService: Covey_V1_Images.SimpleServiceProtocol {
         }
     }
 
-    private func mutation(_ image: Image, _ operation: Operation) -> Covey_V1_ImageMutation {
+    func mutation(_ image: Image, _ operation: Operation?) -> Covey_V1_ImageMutation {
         var answer = Covey_V1_ImageMutation()
         answer.image = Covey_V1_Image(image)
-        answer.operation = Covey_V1_Operation(operation)
+        if let operation { answer.operation = Covey_V1_Operation(operation) }
         return answer
     }
 }

@@ -32,6 +32,11 @@ package struct KernelService: Covey_V1_Kernels.SimpleServiceProtocol {
             let name = try header.hasName ? header.name : KernelService.name(file: file)
             try Names.checkKernel(name)
             return try await spool(header, name: name, file: file, reader)
+        case .catalog(let message):
+            let reference = CatalogReference(message)
+            let entry = try await CatalogPull(context).kernel(reference)
+            return try await create(
+                header, name: entry.name, source: CatalogPull.source(entry, insecure: reference.insecure))
         case nil:
             throw CoveyError(.invalid, "the import names no source", remedy: "use debian or a file")
         }
@@ -79,6 +84,9 @@ package struct KernelService: Covey_V1_Kernels.SimpleServiceProtocol {
     /// The release that a file's name says, as Debian names its packages; else the name itself.
     static func name(file: String) throws(CoveyError) -> String {
         var name = file
+        for ending in [".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst"] where name.hasSuffix(ending) {
+            name.removeLast(ending.count)
+        }
         if name.hasSuffix(".deb") {
             name = String(name.prefix { $0 != "_" })
             for prefix in ["linux-image-unsigned-", "linux-image-"] where name.hasPrefix(prefix) {

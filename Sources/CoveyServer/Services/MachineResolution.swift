@@ -15,8 +15,17 @@ struct MachineResolution: Sendable {
         var spec = try context.validation.spec(request)
         let facts = try await facts()
         try context.validation.check(driver: spec.driver, accel: spec.accel, facts: facts?.drivers ?? [])
-        let kernel = try await kernel(request.kernel, tenant: tenant)
-        let image = try await image(request.image, tenant: tenant, requestID: requestID)
+        // An entry of a catalog brings its kernel; of all else nothing is made before there is a kernel.
+        var early: Image?
+        if CatalogPull(context).entry(named: request.image) != nil {
+            early = try await image(request.image, tenant: tenant, requestID: requestID)
+        }
+        var wanted = request.kernel ?? early?.spec.kernel
+        if wanted == nil, early == nil { wanted = try await kernelName(of: request.image, tenant: tenant) }
+        let kernel = try await kernel(wanted, tenant: tenant)
+        var found = early
+        if found == nil { found = try await self.image(request.image, tenant: tenant, requestID: requestID) }
+        guard let image = found else { throw CoveyError.notFound("image", request.image) }
         try context.validation.check(disk: request.disk, image: image)
         try check(image.spec.architecture, of: ResourceReference("image", image.metadata.name))
         try check(kernel.spec.architecture, of: ResourceReference("kernel", kernel.metadata.name))
@@ -58,10 +67,16 @@ struct MachineResolution: Sendable {
             if name == MachineResolution.builtIn {
                 return try await makeBuiltIn(tenant: tenant, requestID: requestID)
             }
+            let pull = CatalogPull(context)
+            if let entry = pull.entry(named: name) {
+                return try await pull.image(
+                    entry, tenant: tenant, name: name, labels: [:], requestID: "\(requestID)/image"
+                ).image
+            }
             // `debian:bookworm` is also what `covey image build debian` made.
             if let stem = name.split(separator: ":").first.map({ String($0) }), stem != name,
                 let twin = try await images.list(tenant).items.first(where: { $0.metadata.name == stem }),
-                case .debian(let suite) = twin.spec.source, name == "\(stem):\(suite)"
+                case .debian(let suite, _) = twin.spec.source, name == "\(stem):\(suite)"
             {
                 return try usable(twin)
             }
@@ -76,6 +91,13 @@ struct MachineResolution: Sendable {
             let build = name == "debian" || name.hasPrefix("debian:") ? name : "debian"
             throw CoveyError.notFound("image", name, remedy: "build it: covey image build \(build)")
         }
+    }
+
+    /// The kernel that an image is made for; nil where it says nothing or is not there yet.
+    private func kernelName(of image: String, tenant: Tenant) async throws -> String? {
+        do { return try await context.repositories.images.get(tenant, image).spec.kernel } catch let error as CoveyError
+            where error.code == .notFound || error.code == .conflict
+        { return nil }
     }
 
     private func usable(_ image: Image) throws -> Image {

@@ -14,6 +14,12 @@ package struct RegistryService: Covey_V1_Registries.SimpleServiceProtocol {
     package func pull(
         request: Covey_V1_PullImageRequest, context call: ServerContext
     ) async throws -> Covey_V1_ImageMutation {
+        if let entry = CatalogPull(context).entry(named: request.reference) {
+            let made = try await CatalogPull(context).image(
+                entry, tenant: try Tenant(named: request.tenant), name: request.hasName ? request.name : "\(entry)",
+                labels: request.labels, requestID: context.requestID(request.requestID))
+            return mutation(made.image, made.operation)
+        }
         let reference = try ImageReference(request.reference).withTag
         let name = request.hasName ? request.name : reference.familiar
         try Names.checkImage(name)

@@ -37,6 +37,8 @@ package final class SimulatedHost: Sendable {
         var times: [String: Int] = [:]
         var observers: [UInt64: Observer] = [:]
         var nextObserver: UInt64 = 0
+        /// Copies of disks that wait; nil where none has to.
+        var heldCopies: [CheckedContinuation<Void, Never>]?
     }
 
     /// Somebody who waits for a condition. It is looked at where the change is made: waking every waiter for every
@@ -61,6 +63,29 @@ package final class SimulatedHost: Sendable {
 
     /// Lets a call fail from now on: `launch`, `disk`, `image`, `kernel`; nil lets it succeed again.
     package func fail(_ call: String, with error: CoveyError?) { state.withLock { $0.failures[call] = error } }
+
+    /// Lets copies of disks wait, or lets those that wait go on.
+    package func holdCopies(_ held: Bool) {
+        let waiting = state.withLock { state in
+            defer { state.heldCopies = held ? state.heldCopies ?? [] : nil }
+            return held ? [] : state.heldCopies ?? []
+        }
+        for copy in waiting { copy.resume() }
+    }
+
+    /// How many copies of disks wait.
+    package var waitingCopies: Int { state.withLock { $0.heldCopies?.count ?? 0 } }
+
+    func passCopy() async {
+        await withCheckedContinuation { continuation in
+            let goesOn = state.withLock { state in
+                guard state.heldCopies != nil else { return true }
+                state.heldCopies?.append(continuation)
+                return false
+            }
+            if goesOn { continuation.resume() }
+        }
+    }
 
     /// Lets a call fail so many times.
     package func fail(_ call: String, times: Int, with error: CoveyError) {
