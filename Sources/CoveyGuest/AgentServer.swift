@@ -1,3 +1,4 @@
+internal import CCovey
 package import CoveyGuestProtocol
 internal import CoveyModel
 package import CoveySystem
@@ -54,7 +55,10 @@ package final class AgentServer {
     /// Ends every program of a test's agent and lets go of the link.
     package func end() {
         for exec in execs.values {
-            do throws(SystemError) { try exec.signal(9) } catch { agentLog("\(error)") }
+            if exec.exit == nil, let pid = exec.pid {
+                do throws(SystemError) { try exec.signal(9) } catch { agentLog("\(error)") }
+                _ = covey_await_child(pid)
+            }
             exec.close()
         }
         link.end()

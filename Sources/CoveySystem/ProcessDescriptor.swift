@@ -40,6 +40,16 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
         default: return .signalled(value)
         }
     }
+
+    /// Kills a child and reaps it; nil where it has not ended within a second. Blocks. Errors: `ECHILD` where it was
+    /// reaped or is no child of ours.
+    @discardableResult
+    package func kill() throws(SystemError) -> Ending? {
+        do throws(SystemError) { try send(SIGKILL) } catch where error.isErrno(ESRCH) {}
+        var wait = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
+        try check("poll", "a process") { poll(&wait, 1, 1000) }
+        return try reap()
+    }
 }
 
 /// What `/proc/PID/stat` says. Source: proc_pid_stat(5).

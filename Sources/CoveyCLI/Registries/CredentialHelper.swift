@@ -34,7 +34,6 @@ struct CredentialHelper: Sendable {
             descriptors: [0: input.raw, 1: writing.raw], rights: .inherited)
         let process = try BlockingStart.start(plan)
         try writing.close()
-        let pid = process.pid
         let descriptor = process.takeDescriptor()
         let read = reading.raw
         let bytes: [UInt8]
@@ -49,7 +48,7 @@ struct CredentialHelper: Sendable {
                 }
             }
         } catch {
-            kill(-pid, SIGKILL)
+            try descriptor.kill()
             throw error
         }
         return try answer(bytes, try await end(descriptor))
@@ -107,7 +106,7 @@ struct CredentialHelper: Sendable {
             try check("poll", "a credential helper") { poll(&wait, 1, 5000) }
         }
         guard let ending = try descriptor.reap() else {
-            try descriptor.send(SIGKILL)
+            try descriptor.kill()
             throw CoveyError(.deadline, "docker-credential-\(name) did not end")
         }
         return ending

@@ -2,6 +2,7 @@ import CoveyModel
 import CoveySystem
 import Glibc
 import Synchronization
+import Testing
 
 /// Debian's docker-registry on a port of loopback, ended with the value.
 final class DockerRegistry: Sendable {
@@ -86,8 +87,8 @@ final class DockerRegistry: Sendable {
     }
 
     deinit {
-        // A process that is gone already is no failure here.
-        try? process.send(SIGKILL)
+        // One that is not reaped hides the ends of other children from tests that wait for any.
+        do throws(SystemError) { try process.kill() } catch { Issue.record(error) }
     }
 
     /// Pushes an image of a layout.
