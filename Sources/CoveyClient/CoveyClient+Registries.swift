@@ -23,6 +23,21 @@ extension CoveyClient {
         }
     }
 
+    /// An image of layers as an OCI layout in one tar, piece by piece.
+    package func exportImage(
+        _ name: String, output: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws {
+        var message = Covey_V1_ExportImageRequest()
+        message.tenant = tenant
+        message.name = name
+        let request = message
+        try await once {
+            try await registries.export(request, options: streamOptions) { response in
+                for try await part in response.messages { try await output([UInt8](part.data)) }
+            }
+        }
+    }
+
     /// Asks a registry, through the daemon, whether it takes credentials. Errors: ``ErrorCode/unauthenticated``.
     package func checkLogin(
         registry: String, plainHTTP: Bool = false, _ credentials: RegistryCredentials

@@ -61,17 +61,15 @@ package struct Daemon: Sendable {
             reactor: reactor, supervisor: guardClient, binary: settings.qemu, facts: { await facts.value() })
         var registries = settings.registries
         registries.architecture = host.architecture
+        let layers = RegistryImages(
+            blobs: "\(paths.images)/blobs", credentials: paths.credentials, settings: registries)
         let disks = try await DiskProbe(
             images: paths.images, machines: paths.machines, instance: identity.instance
         ).run(settings.diskStrategy)
         let machineHost = MachineHost(
             node: identity.node, instance: identity.instance, layout: paths.layout, repositories: repositories,
             drivers: [driver], supervisor: guardClient,
-            images: ImageStore(
-                root: paths.images,
-                layers: RegistryImages(
-                    blobs: "\(paths.images)/blobs", credentials: paths.credentials, settings: registries),
-                mirror: settings.imageMirror),
+            images: ImageStore(root: paths.images, layers: layers, mirror: settings.imageMirror),
             kernels: KernelStore(root: paths.kernels, agent: paths.guestProgram),
             disks: RootDisks(disks.first(where: \.chosen)?.strategy ?? .qcow2, instance: identity.instance),
             volumes: VolumeStore(root: paths.volumes), guests: UnixGuestConnector(reactor: reactor),
@@ -86,7 +84,7 @@ package struct Daemon: Sendable {
         let agent = NodeAgent(machineHost)
         let server = try APIServer(
             settings: serverSettings(identity, host), repositories: repositories,
-            gateway: LocalGateway(agent: agent, reactor: reactor, registries: access), ids: ids,
+            gateway: LocalGateway(agent: agent, reactor: reactor, registries: access, layers: layers), ids: ids,
             storeCondition: {
                 store.trouble.map { trouble in
                     Condition(

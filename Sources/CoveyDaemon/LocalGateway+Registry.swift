@@ -9,6 +9,13 @@ extension LocalGateway {
         try await registries.keep(credentials, as: token)
     }
 
+    package func export(
+        on node: NodeID, _ origin: ImageOrigin, output: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws {
+        try check(node)
+        try await layers.export(origin, output: output)
+    }
+
     package func forget(on node: NodeID, access token: String) async throws {
         try check(node)
         try await registries.forget(token)

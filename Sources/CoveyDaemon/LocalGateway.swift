@@ -12,9 +12,11 @@ package struct LocalGateway: NodeGateway {
     let agent: NodeAgent
     let reactor: Reactor
     let registries: RegistryAccess
+    let layers: RegistryImages
 
     /// A gateway to an agent.
-    package init(agent: NodeAgent, reactor: Reactor, registries: RegistryAccess) {
+    package init(agent: NodeAgent, reactor: Reactor, registries: RegistryAccess, layers: RegistryImages) {
+        self.layers = layers
         self.agent = agent
         self.reactor = reactor
         self.registries = registries

@@ -13,6 +13,7 @@ extension ImageStore {
         try await produce(id, progress) { staging, target in
             switch material {
             case .file(let path, let name, let choices):
+                if let layered = try await layered(path, name, choices, target, staging, progress) { return layered }
                 let configuration = try await UploadedImage(layers: layers, pool: pool).make(
                     target, of: path, name: name, choices, in: staging, progress)
                 return MadeImage(configuration: configuration)
@@ -24,6 +25,23 @@ extension ImageStore {
                 try await FileSystemCheck(subject: "the disk of vm \(vm)", pool: pool).run(target)
                 return MadeImage(configuration: image.configuration)
             }
+        }
+    }
+
+    /// The image of layers that an archive holds; nil for a file of another kind.
+    private func layered(
+        _ path: String, _ name: String, _ choices: ImageChoices, _ target: String, _ staging: String,
+        _ progress: @escaping ProgressHandler
+    ) async throws -> MadeImage? {
+        guard let layers else { return nil }
+        do {
+            let made = try await LayeredImage(layers: layers, pool: pool).make(
+                target, in: staging, archive: path, name: name, progress)
+            guard let made else { return nil }
+            return MadeImage(configuration: made.configuration.with(choices), unpacked: made)
+        } catch {
+            _ = try await collect(partial: true)
+            throw error
         }
     }
 

@@ -115,7 +115,7 @@ package struct ImageStore: ImageLibrary {
     }
 
     /// Removes blobs that no image and no pull needs.
-    private func collect(partial: Bool) async throws -> ByteCount {
+    func collect(partial: Bool) async throws -> ByteCount {
         guard let layers else { return ByteCount(0) }
         return try await layers.collect(partial: partial) {
             try await pool.run { _ in

@@ -24,6 +24,21 @@ struct LayeredImage {
         return unpacked
     }
 
+    /// Makes the ext4 file of the image that an archive holds; nil where it holds none.
+    func make(
+        _ target: String, in staging: String, archive: String, name: String, _ progress: @escaping ProgressHandler
+    ) async throws -> UnpackedImage? {
+        let root = "\(staging)/root"
+        try await pool.run { @Sendable () throws in try makeFolder(root) }
+        let unpacked = try await layers.take(archive: archive, name: name, into: root, progress: progress)
+        guard let unpacked else {
+            try await pool.run { @Sendable () throws in try removeTree(root) }
+            return nil
+        }
+        try await write(target, from: root, as: unpacked.origin.manifestDigest, progress)
+        return unpacked
+    }
+
     /// Writes a tree into a file system: its content, a quarter more, and some.
     func write(
         _ target: String, from root: String, as digest: String, _ progress: @escaping ProgressHandler

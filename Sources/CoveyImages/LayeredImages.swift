@@ -42,6 +42,20 @@ package protocol LayeredImages: Sendable {
     /// Errors: ``ErrorCode/corrupt`` for what cannot be read or leads out of the folder, ``ErrorCode/exhausted``.
     func unpack(_ archive: String, name: String, into folder: String, progress: @escaping ProgressHandler) async throws
 
+    /// Takes the image out of an archive, and unpacks it into an empty folder: an OCI layout as `skopeo` writes it, or
+    /// what `docker save` writes, in one tar. Nil where the tar holds no image but, say, a root file system.
+    ///
+    /// Errors: as ``pull(_:into:progress:)``.
+    func take(archive path: String, name: String, into folder: String, progress: @escaping ProgressHandler) async throws
+        -> UnpackedImage?
+
+    /// Writes an image as an OCI layout in one tar, piece by piece; with the same blobs that it came with.
+    ///
+    /// Errors: ``ErrorCode/notFound`` where a blob is not kept any more.
+    func export(
+        _ origin: ImageOrigin, output: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws
+
     /// Forgets what was kept for a pull; idempotent.
     func forget(_ pull: RegistryPull) async throws
 

@@ -114,6 +114,41 @@ final class BlobStore: Sendable {
         }
     }
 
+    /// Takes in bytes that `fill` gives, piece by piece, under the digest that they turn out to have, and marks it.
+    /// Blocks. Errors: ``ErrorCode/exhausted`` beyond the limit and for a full disk.
+    func take(
+        limit: Int64, _ cancellation: Cancellation,
+        fill: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
+    ) throws -> (digest: ContentDigest, size: Int64) {
+        for folder in ["sha256", "partial"] { try makeFolder("\(root)/\(folder)") }
+        // A name of its own, of the form of all others, so that a sweep knows it.
+        let name = hexadecimal((0..<32).map { _ in UInt8.random(in: .min ... .max) })
+        let path = "\(root)/partial/\(name)"
+        guard let own = ContentDigest(hex: name) else { throw CoveyError(.internalError, "a digest is not one") }
+        mark([own])
+        defer { unmark([own]) }
+        do {
+            let file = try HashedFile(path, limit: 0, cancellation)
+            try fill { bytes in
+                try cancellation.check()
+                guard file.size + Int64(bytes.count) <= limit else {
+                    throw CoveyError(
+                        .exhausted, "the archive's files are more than \(ByteCount(limit).rounded)",
+                        remedy: "use a smaller image", retryable: false)
+                }
+                try file.append(bytes)
+            }
+            try file.sync()
+            guard let digest = file.digest() else { throw CoveyError(.internalError, "a digest is not one") }
+            mark([digest])
+            try check("rename", path) { rename(path, self.path(digest)) }
+            return (digest, file.size)
+        } catch {
+            try removeFile(path)
+            throw error
+        }
+    }
+
     /// Removes what is neither wanted nor marked. Returns the bytes that it gave back.
     func collect(partial: Bool, wanted: @Sendable () async throws -> Set<String>) async throws -> ByteCount {
         state.withLock { $0.collecting += 1 }

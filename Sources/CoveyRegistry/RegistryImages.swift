@@ -8,10 +8,10 @@ internal import Synchronization
 package struct RegistryImages: LayeredImages {
     private static let parallel = 3
 
-    private let blobs: BlobStore
+    let blobs: BlobStore
     private let credentials: CredentialFolder
-    private let settings: RegistrySettings
-    private let pool = BlockingPool("covey-layers")
+    let settings: RegistrySettings
+    let pool = BlockingPool("covey-layers")
 
     /// Keeps blobs in `blobs`, and reads callers' credentials from `credentials`.
     package init(blobs: String, credentials: String, settings: RegistrySettings = RegistrySettings()) {
@@ -54,8 +54,8 @@ package struct RegistryImages: LayeredImages {
     // MARK: fetching
 
     private func fetch(
-        _ found: RegistryRepository.Found, of repository: RegistryRepository, _ platform: Platform,
-        into folder: String, _ progress: @escaping ProgressHandler
+        _ found: FoundManifest, of repository: RegistryRepository, _ platform: Platform, into folder: String,
+        _ progress: @escaping ProgressHandler
     ) async throws -> UnpackedImage {
         let manifest = found.manifest
         try checkSize(manifest)
@@ -64,15 +64,27 @@ package struct RegistryImages: LayeredImages {
         let hold = BlobHold { [blobs] in blobs.unmark(digests) }
         try await blobs.keep(found.bytes, as: found.digest)
         try await bring(manifest.config, "the image's configuration", repository) { _, _ in }
+        return try await unpack(
+            found, reference: repository.reference.canonical, platform, into: folder, hold, progress
+        ) { layer, progress in
+            try await bring(layer, layer.digest.name, repository, progress: progress)
+        }
+    }
+
+    /// Reads the configuration, which is there, and unpacks the layers as `bring` brings them.
+    func unpack(
+        _ found: FoundManifest, reference: String, _ platform: Platform, into folder: String, _ hold: BlobHold,
+        _ progress: @escaping ProgressHandler,
+        bring: @escaping @Sendable (Descriptor, @escaping BlobTransfer.Progress) async throws -> Void
+    ) async throws -> UnpackedImage {
+        let manifest = found.manifest
         let path = blobs.path(manifest.config.digest)
         let bytes = try await pool.run { @Sendable () throws in try readFile(path, limit: Manifest.limit) }
         let document = try ConfigurationDocument.read(bytes, platform: platform, layers: manifest.layers.count)
         let programs = try document.programs()
-        try await unpack(manifest.layers, into: folder, progress) { layer, progress in
-            try await bring(layer, layer.digest.name, repository, progress: progress)
-        }
+        try await unpack(manifest.layers, into: folder, progress, bring: bring)
         let origin = ImageOrigin(
-            reference: repository.reference.canonical, manifestDigest: found.digest.description,
+            reference: reference, manifestDigest: found.digest.description,
             configurationDigest: manifest.config.digest.description, layers: manifest.layers.map(\.model),
             history: document.steps)
         return UnpackedImage(origin: origin, configuration: programs, hold: hold)
@@ -89,7 +101,7 @@ package struct RegistryImages: LayeredImages {
         }
     }
 
-    private func checkSize(_ manifest: ImageManifestV2) throws(CoveyError) {
+    func checkSize(_ manifest: ImageManifestV2) throws(CoveyError) {
         var total: Int64 = 0
         for layer in manifest.layers {
             let (sum, overflow) = total.addingReportingOverflow(layer.size)

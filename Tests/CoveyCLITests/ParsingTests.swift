@@ -14,6 +14,7 @@ import Testing
         ["vm", "kill", "web"], ["vm", "restart", "web"], ["vm", "rm", "web"], ["vm", "ls"], ["vm", "inspect", "web"],
         ["vm", "wait", "web", "--for", "ready"], ["vm", "timeline", "web"], ["image", "ls"],
         ["image", "build", "debian"], ["image", "pull", "alpine"], ["image", "history", "alpine"],
+        ["image", "export", "alpine", "alpine.tar"], ["image", "import", "alpine.tar"],
         ["registry", "login", "localhost:5000"], ["registry", "logout", "localhost:5000"],
         ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
         ["image", "register", "web", "/tmp/root.ext4"], ["image", "promote", "web", "web:2"], ["image", "catalog"],

@@ -37,6 +37,14 @@ private final class MadeUpLayers: LayeredImages {
         _ archive: String, name: String, into folder: String, progress: @escaping ProgressHandler
     ) async throws { throw CoveyError(.unsupported, "no archives here") }
 
+    func take(
+        archive path: String, name: String, into folder: String, progress: @escaping ProgressHandler
+    ) async throws -> UnpackedImage? { nil }
+
+    func export(
+        _ origin: ImageOrigin, output: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws {}
+
     func forget(_ pull: RegistryPull) async throws { state.withLock { $0.forgotten.append(pull) } }
 
     func collect(partial: Bool, wanted: @Sendable () async throws -> Set<String>) async throws -> ByteCount {

@@ -92,6 +92,10 @@ import Testing
             entrypoint: ["a"], command: ["b"], environment: ["c": "d"], workingDirectory: "/e", user: "f",
             initPath: "/sbin/init")
         imageStatus.lastError = Self.error
+        imageStatus.origin = ImageOrigin(
+            reference: "docker.io/library/x:1", manifestDigest: "sha256:2", configurationDigest: "sha256:3",
+            layers: [ImageLayer(digest: "sha256:4", size: ByteCount(5), mediaType: "t")],
+            history: [ImageStep(created: "c", createdBy: "b", comment: "r", isEmpty: true), ImageStep()])
         let ids = IdentifierSource(time: { Timestamp(milliseconds: 1_700_000_000_000) })
         let sources: [ImageSpec.Source] = [
             .builtIn, .debian(suite: "sid"),
@@ -103,6 +107,8 @@ import Testing
                     initPath: "none")),
             .upload(name: "f", token: "abc", choices: ImageChoices()),
             .machine(id: ids.next(), name: "web", image: ids.next()),
+            .registry(
+                pull: RegistryPull(reference: "docker.io/library/x:1", plainHTTP: true, access: "a")),
             .catalog(catalog: "acme", name: "base", insecure: true),
         ]
         imageStatus.configuration.initSystem = .systemd

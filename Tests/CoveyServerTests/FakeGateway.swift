@@ -133,6 +133,13 @@ final class FakeGateway: NodeGateway {
         state.withLock { $0.kept[token] = credentials }
     }
 
+    func export(
+        on node: NodeID, _ origin: ImageOrigin, output: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws {
+        try await output(Array("an archive of ".utf8))
+        try await output(Array(origin.reference.utf8))
+    }
+
     func forget(on node: NodeID, access token: String) async throws {
         state.withLock { _ = $0.kept.removeValue(forKey: token) }
     }

@@ -35,6 +35,19 @@ package enum Covey_V1_Registries: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Export" metadata.
+        package enum Export: Sendable {
+            /// Request type for "Export".
+            package typealias Input = Covey_V1_ExportImageRequest
+            /// Response type for "Export".
+            package typealias Output = Covey_V1_ExportImageResponse
+            /// Descriptor for "Export".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.Registries"),
+                method: "Export",
+                type: .serverStreaming
+            )
+        }
         /// Namespace for "CheckLogin" metadata.
         package enum CheckLogin: Sendable {
             /// Request type for "CheckLogin".
@@ -51,6 +64,7 @@ package enum Covey_V1_Registries: Sendable {
         /// Descriptors for all methods in the "covey.v1.Registries" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Pull.descriptor,
+            Export.descriptor,
             CheckLogin.descriptor
         ]
     }
@@ -95,6 +109,24 @@ extension Covey_V1_Registries {
             request: GRPCCore.StreamingServerRequest<Covey_V1_PullImageRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Export" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > An image of layers as an OCI layout in one tar, with the blobs that it came with.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_ExportImageRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_ExportImageResponse` messages.
+        func export(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_ExportImageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ExportImageResponse>
 
         /// Handle the "CheckLogin" method.
         ///
@@ -141,6 +173,24 @@ extension Covey_V1_Registries {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation>
 
+        /// Handle the "Export" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > An image of layers as an OCI layout in one tar, with the blobs that it came with.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ExportImageRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_ExportImageResponse` messages.
+        func export(
+            request: GRPCCore.ServerRequest<Covey_V1_ExportImageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ExportImageResponse>
+
         /// Handle the "CheckLogin" method.
         ///
         /// > Source IDL Documentation:
@@ -184,6 +234,25 @@ extension Covey_V1_Registries {
             context: GRPCCore.ServerContext
         ) async throws -> Covey_V1_ImageMutation
 
+        /// Handle the "Export" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > An image of layers as an OCI layout in one tar, with the blobs that it came with.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_ExportImageRequest` message.
+        ///   - response: A response stream of `Covey_V1_ExportImageResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func export(
+            request: Covey_V1_ExportImageRequest,
+            response: GRPCCore.RPCWriter<Covey_V1_ExportImageResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "CheckLogin" method.
         ///
         /// > Source IDL Documentation:
@@ -220,6 +289,17 @@ extension Covey_V1_Registries.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Covey_V1_Registries.Method.Export.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ExportImageRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ExportImageResponse>(),
+            handler: { request, context in
+                try await self.export(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Covey_V1_Registries.Method.CheckLogin.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_CheckLoginRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_CheckLoginResponse>(),
@@ -247,6 +327,17 @@ extension Covey_V1_Registries.ServiceProtocol {
         return GRPCCore.StreamingServerResponse(single: response)
     }
 
+    package func export(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_ExportImageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ExportImageResponse> {
+        let response = try await self.export(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return response
+    }
+
     package func checkLogin(
         request: GRPCCore.StreamingServerRequest<Covey_V1_CheckLoginRequest>,
         context: GRPCCore.ServerContext
@@ -272,6 +363,23 @@ extension Covey_V1_Registries.SimpleServiceProtocol {
                 context: context
             ),
             metadata: [:]
+        )
+    }
+
+    package func export(
+        request: GRPCCore.ServerRequest<Covey_V1_ExportImageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ExportImageResponse> {
+        return GRPCCore.StreamingServerResponse<Covey_V1_ExportImageResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.export(
+                    request: request.message,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
         )
     }
 
@@ -319,6 +427,29 @@ extension Covey_V1_Registries {
             deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Export" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > An image of layers as an OCI layout in one tar, with the blobs that it came with.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ExportImageRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_ExportImageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ExportImageResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func export<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_ExportImageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_ExportImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ExportImageResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Covey_V1_ExportImageResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "CheckLogin" method.
@@ -395,6 +526,38 @@ extension Covey_V1_Registries {
             )
         }
 
+        /// Call the "Export" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > An image of layers as an OCI layout in one tar, with the blobs that it came with.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ExportImageRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_ExportImageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ExportImageResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func export<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_ExportImageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_ExportImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ExportImageResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Covey_V1_ExportImageResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Covey_V1_Registries.Method.Export.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "CheckLogin" method.
         ///
         /// > Source IDL Documentation:
@@ -463,6 +626,33 @@ extension Covey_V1_Registries.ClientProtocol {
         )
     }
 
+    /// Call the "Export" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > An image of layers as an OCI layout in one tar, with the blobs that it came with.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_ExportImageRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func export<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_ExportImageRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Covey_V1_ExportImageResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.export(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ExportImageRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ExportImageResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "CheckLogin" method.
     ///
     /// > Source IDL Documentation:
@@ -523,6 +713,37 @@ extension Covey_V1_Registries.ClientProtocol {
             metadata: metadata
         )
         return try await self.pull(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Export" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > An image of layers as an OCI layout in one tar, with the blobs that it came with.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func export<Result>(
+        _ message: Covey_V1_ExportImageRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Covey_V1_ExportImageResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_ExportImageRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.export(
             request: request,
             options: options,
             onResponse: handleResponse

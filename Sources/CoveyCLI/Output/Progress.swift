@@ -63,7 +63,7 @@ final class Progress: Sendable {
     /// `web: image ✓  disk 12 MiB of 40 MiB`.
     static func line(_ operation: Operation) -> String? {
         guard !operation.status.stages.isEmpty else { return nil }
-        let parts = operation.status.stages.compactMap { stage -> String? in
+        let parts = summed(operation.status.stages).compactMap { stage -> String? in
             switch stage.state {
             case .pending: nil
             case .done: "\(stage.name) ✓"
@@ -72,6 +72,22 @@ final class Progress: Sendable {
             }
         }
         return "\(operation.spec.target.name): \(parts.joined(separator: "  "))"
+    }
+
+    /// The stages with all layers of an image as one: a line has not the room for twenty.
+    private static func summed(_ stages: [OperationStage]) -> [OperationStage] {
+        let layers = stages.filter { $0.name.hasPrefix("layer ") }
+        guard layers.count > 1, let first = stages.firstIndex(where: { $0.name.hasPrefix("layer ") }) else {
+            return stages
+        }
+        let isDone = layers.allSatisfy { $0.state == .done }
+        let sum = OperationStage(
+            name: "\(layers.count) layers", state: isDone ? .done : .running,
+            done: layers.reduce(0) { $0 + ($1.done ?? 0) }, total: layers.reduce(0) { $0 + ($1.total ?? 0) },
+            unit: "bytes")
+        var rest = stages.filter { !$0.name.hasPrefix("layer ") }
+        rest.insert(sum, at: first)
+        return rest
     }
 
     private static func figures(_ stage: OperationStage) -> String {

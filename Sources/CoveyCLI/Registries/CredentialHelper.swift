@@ -9,6 +9,8 @@ struct CredentialHelper: Sendable {
     private static let outputLimit = 1 << 20
 
     let name: String
+    /// Where it is looked for; nil is `PATH`.
+    var folders: [String]?
 
     private struct Answer: Decodable {
         var username: String
@@ -80,7 +82,8 @@ struct CredentialHelper: Sendable {
                     || "-_.".utf8.contains(byte)
             })
         else { throw CoveyError(.invalid, "\(name) is no credential helper's name") }
-        let folders = (ProcessEnvironment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":")
+        let path = ProcessEnvironment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
+        let folders = folders ?? path.split(separator: ":").map { String($0) }
         for folder in folders where access("\(folder)/docker-credential-\(name)", X_OK) == 0 {
             return "\(folder)/docker-credential-\(name)"
         }

@@ -8,7 +8,8 @@ struct ImageCommand: AsyncParsableCommand {
         commandName: "image", abstract: "Images.", discussion: "Example: covey image ls",
         subcommands: [
             ImageListCommand.self, ImagePullCommand.self, ImageBuildCommand.self, ImageInspectCommand.self,
-            ImageHistoryCommand.self, ImageRemoveCommand.self, ImageRegisterCommand.self, ImagePromoteCommand.self,
+            ImageHistoryCommand.self, ImageExportCommand.self, ImageImportCommand.self,
+            ImageRemoveCommand.self, ImageRegisterCommand.self, ImagePromoteCommand.self,
             ImageCatalogCommand.self,
         ])
 }

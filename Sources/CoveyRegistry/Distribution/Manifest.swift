@@ -145,6 +145,13 @@ enum Manifest: Sendable {
     }
 }
 
+/// An image's manifest with its bytes, which its digest is of.
+struct FoundManifest: Sendable {
+    var manifest: ImageManifestV2
+    var digest: ContentDigest
+    var bytes: [UInt8]
+}
+
 /// An image's configuration and layers.
 struct ImageManifestV2: Codable, Hashable, Sendable {
     var config: Descriptor

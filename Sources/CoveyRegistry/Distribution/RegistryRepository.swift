@@ -47,18 +47,11 @@ struct RegistryRepository: Sendable {
         return RegistryEndpoint(base: base, name: registry, session: session, credentials: credentials)
     }
 
-    /// An image's manifest.
-    struct Found: Sendable {
-        var manifest: ImageManifestV2
-        var digest: ContentDigest
-        var bytes: [UInt8]
-    }
-
     /// The manifest for a platform, verified.
-    func image(_ platform: Platform) async throws -> Found {
+    func image(_ platform: Platform) async throws -> FoundManifest {
         let first = try await manifest(reference.selector, expected: reference.digest, size: nil)
         switch first.manifest {
-        case .image(let image): return Found(manifest: image, digest: first.digest, bytes: first.bytes)
+        case .image(let image): return FoundManifest(manifest: image, digest: first.digest, bytes: first.bytes)
         case .index(let entries):
             let chosen = try Manifest.choose(platform, from: entries)
             let second = try await manifest(chosen.digest.description, expected: chosen.digest, size: chosen.size)
@@ -66,7 +59,7 @@ struct RegistryRepository: Sendable {
                 throw CoveyError(
                     .unsupported, "the image's index leads to another index", remedy: "tell the one who published it")
             }
-            return Found(manifest: image, digest: second.digest, bytes: second.bytes)
+            return FoundManifest(manifest: image, digest: second.digest, bytes: second.bytes)
         }
     }
 

@@ -24,6 +24,7 @@ package enum MethodRules {
         "covey.v1.Catalogs/List": .tenant(Permission(.image, .read)),
         "covey.v1.Images/Delete": .tenant(Permission(.image, .delete)),
         "covey.v1.Registries/Pull": .tenant(Permission(.image, .create)),
+        "covey.v1.Registries/Export": .tenant(Permission(.image, .read)),
         "covey.v1.Registries/CheckLogin": .tenant(Permission(.image, .use)),
         "covey.v1.Kernels/ImportKernel": .tenant(Permission(.kernel, .create)),
         "covey.v1.Kernels/Get": .tenant(Permission(.kernel, .read)),

@@ -44,6 +44,7 @@ extension Covey_V1_GetImageRequest: TenantMessage {}
 extension Covey_V1_ListImagesRequest: TenantMessage {}
 extension Covey_V1_DeleteImageRequest: MutationMessage {}
 extension Covey_V1_PullImageRequest: MutationMessage {}
+extension Covey_V1_ExportImageRequest: TenantMessage {}
 extension Covey_V1_CheckLoginRequest: TenantMessage {}
 extension Covey_V1_PromoteImageRequest: MutationMessage {}
 extension Covey_V1_PullImageEntryRequest: MutationMessage {}

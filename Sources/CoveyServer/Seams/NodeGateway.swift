@@ -201,6 +201,12 @@ package protocol NodeGateway: Sendable {
     /// Keeps a caller's credentials for a pull under a token of `a-z` and `0-9`, until the pull has ended.
     func keep(on node: NodeID, _ credentials: RegistryCredentials, as token: String) async throws
 
+    /// An image's layers as an OCI layout in one tar, piece by piece; `output` is awaited.
+    /// Errors: ``ErrorCode/notFound`` where a blob is not kept any more.
+    func export(
+        on node: NodeID, _ origin: ImageOrigin, output: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws
+
     /// Forgets them; idempotent.
     func forget(on node: NodeID, access token: String) async throws
 

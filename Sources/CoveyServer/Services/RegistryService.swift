@@ -2,7 +2,9 @@ package import CoveyAPI
 internal import CoveyModel
 internal import CoveyStore
 internal import Crypto
+internal import FoundationEssentials
 package import GRPCCore
+internal import SwiftProtobuf
 
 /// `covey.v1.Registries`.
 package struct RegistryService: Covey_V1_Registries.SimpleServiceProtocol {
@@ -54,6 +56,23 @@ package struct RegistryService: Covey_V1_Registries.SimpleServiceProtocol {
             // Another request was faster.
             if let there = try await present(tenant, name, reference) { return there }
             throw conflict
+        }
+    }
+
+    package func export(
+        request: Covey_V1_ExportImageRequest, response: RPCWriter<Covey_V1_ExportImageResponse>,
+        context call: ServerContext
+    ) async throws {
+        guard !request.name.isEmpty else { throw CoveyError(.invalid, "the request names no image") }
+        let image = try await context.repositories.images.get(try Tenant(named: request.tenant), request.name)
+        let resource = ResourceReference("image", image.metadata.name)
+        guard let origin = image.status.origin else {
+            throw CoveyError(
+                .unsupported, "\(resource) has no layers",
+                remedy: "only images of registries and archives of images can be exported", resource: resource)
+        }
+        try await context.gateway.export(on: context.settings.node, origin) { bytes in
+            try await response.write(.with { $0.data = Data(bytes) })
         }
     }
 

@@ -6,19 +6,20 @@ import Glibc
 struct SampleImages: Sendable {
     /// An OCI layout with the tags `tree` (several layers of all that tar can say) and `small`.
     let layout: String
-    private let scratch: Scratch
-
     private static let making = Task { try await make() }
 
     /// The images.
     static func shared() async throws -> SampleImages { try await making.value }
 
     private static func make() async throws -> SampleImages {
-        let scratch = try Scratch("samples")
-        let layout = "\(scratch.path)/layout"
+        let folder = samplesFolder()
+        try makeFolder(folder, mode: 0o755)
+        // What all tests share goes when their process does.
+        atexit { try? removeTree(samplesFolder()) }
+        let layout = "\(folder)/layout"
         try await shell(
             #"""
-            cd '\#(scratch.path)'
+            cd '\#(folder)'
             umoci init --layout layout
             umoci new --image layout:tree
             umoci unpack --image layout:tree b >/dev/null
@@ -72,7 +73,7 @@ struct SampleImages: Sendable {
             umoci repack --image layout:small s >/dev/null
             rm -rf s
             """#)
-        return SampleImages(layout: layout, scratch: scratch)
+        return SampleImages(layout: layout)
     }
 
     /// What umoci unpacks of an image.
@@ -81,3 +82,5 @@ struct SampleImages: Sendable {
         return "\(folder)/rootfs"
     }
 }
+
+private func samplesFolder() -> String { "/tmp/cvy-oci-samples-\(getpid())" }
