@@ -67,7 +67,14 @@ struct MissingImage: Sendable {
         if reference.familiar != name, let image = try await present(client, reference.familiar) { return image }
         let credentials = try await RegistryLogins().credentials(for: reference)
         let asked = try await client.pullImage(name, credentials: credentials)
-        try await client.finishShowing(asked.operation, quiet: quiet)
+        do {
+            try await client.finishShowing(asked.operation, quiet: quiet)
+        } catch let error as CoveyError where error.code == .unavailable {
+            // Nobody knows whether it exists: it is not here, and its registry does not answer.
+            throw CoveyError(
+                .notFound, "image \(name) is not here, and could not be fetched",
+                remedy: error.remedy.map { "covey image ls shows what is here; \($0)" }, cause: error)
+        }
         return try await client.image(asked.image.metadata.id.description)
     }
 

@@ -1,6 +1,7 @@
 internal import AsyncHTTPClient
 internal import CoveyModel
 internal import FoundationEssentials
+internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
@@ -58,9 +59,10 @@ struct TransferFailure: Error, CustomStringConvertible {
             return http.shortDescription
         }
         if let failure = error as? NIOConnectionError {
-            return failure.connectionErrors.first.map { "\($0.error)" } ?? failure.dnsAError.map { "\($0)" }
-                ?? "no such host"
+            return failure.connectionErrors.first.map { text($0.error) } ?? "no host of this name was found"
         }
+        if let failure = error as? IOError { return String(cString: strerror(failure.errnoCode)).lowercased() }
+        if error is SocketAddressError { return "no host of this name was found" }
         return "\(error)"
     }
 }
