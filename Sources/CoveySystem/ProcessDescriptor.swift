@@ -45,7 +45,7 @@ package struct ProcessDescriptor: ~Copyable, Sendable {
     /// reaped or is no child of ours.
     @discardableResult
     package func kill() throws(SystemError) -> Ending? {
-        do throws(SystemError) { try send(SIGKILL) } catch where error.isErrno(ESRCH) {}
+        do throws(SystemError) { try send(SIGKILL) } catch  where error.isErrno(ESRCH) {}
         var wait = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
         try check("poll", "a process") { poll(&wait, 1, 1000) }
         return try reap()
