@@ -20,11 +20,17 @@ struct EtcdCluster: Sendable {
     }
 
     /// Opens a store as soon as the members have a leader.
-    func open(_ prefix: String = "covey", times: EtcdTimes = EtcdTimes()) async throws -> EtcdStore {
+    ///
+    /// - Parameter first: The member that is asked first.
+    func open(
+        _ prefix: String = "covey", times: EtcdTimes = EtcdTimes(), first: Int = 0
+    ) async throws -> EtcdStore {
+        var address = address(prefix)
+        address.endpoints.swapAt(0, first)
         let clock = ContinuousClock()
         let start = clock.now
         while true {
-            do { return try await EtcdStore.open(address(prefix), times: times) } catch let error as CoveyError
+            do { return try await EtcdStore.open(address, times: times) } catch let error as CoveyError
                 where error.retryable && start.duration(to: clock.now) < .seconds(60)
             {
                 try await Task.sleep(for: .milliseconds(100))
