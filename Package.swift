@@ -68,6 +68,12 @@ let contracts: [Target] = [
 
 let adapters: [Target] = [
     module("CoveySQLiteStore", ["CoveyStore", "CoveyModel", grdb]),
+    module(
+        "CoveyEtcdStore",
+        [
+            "CoveyStore", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf, protobuf, nioCore, nioHTTP2,
+            nioHPACK,
+        ]),
     module("CoveyQEMU", ["CoveyVMM", "CoveyModel", "CoveySystem", "CCovey"]),
     module(
         "CoveyDisks",
@@ -116,7 +122,7 @@ let assembly: [Target] = [
     module(
         "CoveyDaemon",
         [
-            "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyVMM", "CoveyQEMU",
+            "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyEtcdStore", "CoveyVMM", "CoveyQEMU",
             "CoveyImages", "CoveyDisks", "CoveyRootDisks", "CoveyRegistry", "CoveyCatalogs", "CoveyGuestChannel",
             "CoveyGuestProtocol", "CoveyGuardClient", "CoveyModel",
             "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
@@ -158,6 +164,9 @@ let beside: [Target] = [
     tests(
         "CoveySQLiteStoreTests",
         ["CoveySQLiteStore", "CoveyStore", "CoveyTesting", "CoveyModel", grdb, subprocess]),
+    tests(
+        "CoveyEtcdStoreTests",
+        ["CoveyEtcdStore", "CoveyStore", "CoveyTesting", "CoveyModel", "CoveySystem", subprocess]),
     tests(
         "CoveyGuestTests",
         ["CoveyGuest", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyModel", "CoveySystem", "CoveyTesting"]),

@@ -43,4 +43,6 @@ package struct DaemonConfiguration: Hashable, Sendable {
     package var catalogs: [CatalogSource]
     /// A PEM file of further authorities for them; nil is the system's alone.
     package var catalogCA: String?
+    /// Where state is kept: an address that begins with `etcd://`; nil is the root's own file.
+    package var store: String?
 }

@@ -49,7 +49,7 @@ package struct ResolvedConfiguration: Sendable {
             registryAuthorities: try reader.path(.registryAuthorities),
             registryMirrors: try reader.mirrors(), registryPlainHTTP: try reader.registries(),
             socketGroup: try reader.text(.socketGroup), catalogs: try reader.catalogs(),
-            catalogCA: try reader.path(.catalogCA))
+            catalogCA: try reader.path(.catalogCA), store: try reader.store())
         return ResolvedConfiguration(
             configuration: configuration, settings: try SettingKey.allCases.map { try reader.setting($0) })
     }
@@ -197,6 +197,14 @@ private struct SettingReader {
         return mirrors
     }
 
+    /// The address of a store; nil for the file.
+    func store() throws -> String? {
+        let (value, source) = try raw(.store)
+        if value == "sqlite" { return nil }
+        guard value.hasPrefix("etcd://") else { throw refusal(.store, value, source, "is neither") }
+        return value
+    }
+
     private func list(_ value: String) -> [String] {
         value.split(whereSeparator: { $0 == "," || $0.isWhitespace }).map { String($0) }
     }
@@ -245,6 +253,7 @@ private struct SettingReader {
             .registryAuthorities, .registryMirrors, .registryPlainHTTP, .socketGroup:
             ""
         case .socketPath: folders.socket
+        case .store: "sqlite"
         }
     }
 }

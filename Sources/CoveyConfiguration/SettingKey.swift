@@ -18,6 +18,7 @@ package enum SettingKey: String, CaseIterable, Sendable {
     case registryPlainHTTP = "registry.plain-http"
     case socketGroup = "socket.group"
     case socketPath = "socket.path"
+    case store = "store"
 
     /// The parts of the name.
     package var components: [String] { rawValue.split(separator: ".").map { String($0) } }
@@ -49,6 +50,7 @@ package enum SettingKey: String, CaseIterable, Sendable {
         case .registryPlainHTTP: "registries that are spoken to without TLS: localhost:5000, more after commas"
         case .socketGroup: "the group whose members may use the daemon; empty is root's own"
         case .socketPath: "the API's Unix socket"
+        case .store: "where state is kept: sqlite, or etcd://HOST:PORT,HOST:PORT/PREFIX?ca=FILE&cert=FILE&key=FILE"
         }
     }
 }

@@ -8,7 +8,6 @@ internal import CoveyNode
 internal import CoveyQEMU
 internal import CoveyRegistry
 internal import CoveyRootDisks
-internal import CoveySQLiteStore
 internal import CoveyServer
 internal import CoveyStore
 internal import CoveySystem
@@ -45,8 +44,8 @@ package struct Daemon: Sendable {
         let host = try HostReader()
         let identity = try await pool.run { try Self.identity(paths, ids) }
         // The store's lock comes first: it tells a second daemon of this root to go away.
-        let store = try await SQLiteStore.open("\(paths.state)/store.sqlite")
-        let repositories = try await Repositories.open(store, ids: ids, now: now)
+        let state = try await StateStore.open(settings.store, folder: paths.state)
+        let repositories = try await Repositories.open(state.store, ids: ids, now: now)
         let memory = MemoryFileSystem(path: paths.layout.memory)
         let size = settings.guestMemory ?? ByteCount(host.memory.bytes / 10 * 9)
         try await pool.run { try memory.mountIfNeeded(size: size, instance: identity.instance) }
@@ -85,19 +84,13 @@ package struct Daemon: Sendable {
         let server = try APIServer(
             settings: serverSettings(identity, host), repositories: repositories,
             gateway: LocalGateway(agent: agent, reactor: reactor, registries: access, layers: layers), ids: ids,
-            storeCondition: {
-                store.trouble.map { trouble in
-                    Condition(
-                        type: "StoreWritable", state: .no, reason: trouble.error.code.rawValue,
-                        message: trouble.error.description, since: now().advanced(by: .zero - trouble.lasting))
-                }
-            }, logger: logger)
-        try await register(identity, host, repositories, driver, disks, guardClient, now)
+            storeConditions: { state.conditions(now()) }, logger: logger)
+        server.remember(try await register(identity, host, repositories, driver, disks, guardClient, now))
 
         let services = ServiceGroup(
             configuration: .init(
                 services: [
-                    .init(service: StoreService(store: store)),
+                    .init(service: StoreService(store: state.store)),
                     .init(service: AgentService(agent: agent)),
                     .init(service: ServerService(server: server, onReady: onReady)),
                 ],
@@ -106,11 +99,11 @@ package struct Daemon: Sendable {
             try await services.run()
         } catch {
             await guardClient.close()
-            try await store.close()
+            try await state.close()
             throw error
         }
         await guardClient.close()
-        try await store.close()
+        try await state.close()
         try await pool.run { try memory.unmountIfUnused() }
     }
 
@@ -160,7 +153,7 @@ package struct Daemon: Sendable {
     private func register(
         _ identity: Identity, _ host: HostReader, _ repositories: Repositories, _ driver: QEMUDriver,
         _ disks: [DiskStrategyFacts], _ supervisor: any ProcessSupervisor, _ now: @Sendable () -> Timestamp
-    ) async throws {
+    ) async throws -> Node {
         var status = NodeStatus(
             instance: identity.instance, architecture: host.architecture, kernelRelease: host.release,
             cpus: host.cpus, memory: host.memory, version: CoveyVersion.current,
@@ -170,11 +163,12 @@ package struct Daemon: Sendable {
                 Condition(
                     type: "Limits", state: .no, reason: "ControlGroups", message: limitation, since: now()))
         }
-        try await repositories.nodes.register(
-            Node(
-                metadata: Metadata(
-                    id: identity.node, name: host.name, tenant: Tenant.standard.description, createdAt: now()),
-                status: status))
+        let node = Node(
+            metadata: Metadata(
+                id: identity.node, name: host.name, tenant: Tenant.standard.description, createdAt: now()),
+            status: status)
+        try await repositories.nodes.register(node)
+        return node
     }
 }
 

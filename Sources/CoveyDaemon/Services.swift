@@ -1,12 +1,11 @@
 internal import CoveyNode
-internal import CoveySQLiteStore
 internal import CoveyServer
 internal import CoveyStore
 internal import ServiceLifecycle
 
 /// Looks after the store: leases and old history.
 struct StoreService: Service {
-    let store: SQLiteStore
+    let store: any Store
 
     func run() async throws {
         do {

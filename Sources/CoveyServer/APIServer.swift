@@ -26,19 +26,23 @@ package final class APIServer: Sendable {
     ///   - repositories: What is wanted and what was seen.
     ///   - gateway: The hosts.
     ///   - ids: Makes request ids for callers that give none.
-    ///   - storeCondition: What is wrong with the store this moment; nil where nothing is.
+    ///   - storeConditions: What is known of the store this moment.
     package init(
         settings: ServerSettings, repositories: Repositories, gateway: any NodeGateway, ids: IdentifierSource,
-        storeCondition: @escaping @Sendable () -> Condition? = { nil },
+        storeConditions: @escaping @Sendable () -> [Condition] = { [] },
         authorizer: any Authorizer = SocketAuthorizer(), logger: Logger
     ) throws {
         context = ServiceContext(
-            repositories: repositories, gateway: gateway, settings: settings, ids: ids, storeCondition: storeCondition)
+            repositories: repositories, gateway: gateway, settings: settings, ids: ids, storeConditions: storeConditions
+        )
         self.authorizer = authorizer
         self.logger = logger
         descriptors = try APIDescriptors()
         health = HealthStatus(services: descriptors.services)
     }
+
+    /// Keeps the facts of this node for when the store does not answer.
+    package func remember(_ node: Node) { context.lastNode.set(node) }
 
     /// Binds the socket and serves until ``beginShutdown()`` or until it is cancelled; then the socket's file is gone.
     ///

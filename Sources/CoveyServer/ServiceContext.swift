@@ -1,6 +1,7 @@
 package import CoveyModel
 package import CoveyStore
 internal import CoveySystem
+internal import Synchronization
 
 /// What all services stand on.
 package struct ServiceContext: Sendable {
@@ -12,19 +13,21 @@ package struct ServiceContext: Sendable {
     package let settings: ServerSettings
     /// Makes ids.
     package let ids: IdentifierSource
-    /// What is wrong with the store this moment, which it cannot keep itself.
-    package let storeCondition: @Sendable () -> Condition?
+    /// What is known of the store this moment, which it cannot keep itself.
+    package let storeConditions: @Sendable () -> [Condition]
+    /// The node as it was read last, for when the store does not answer.
+    let lastNode = LastNode()
 
     /// Puts the parts together.
     package init(
         repositories: Repositories, gateway: any NodeGateway, settings: ServerSettings, ids: IdentifierSource,
-        storeCondition: @escaping @Sendable () -> Condition?
+        storeConditions: @escaping @Sendable () -> [Condition]
     ) {
         self.repositories = repositories
         self.gateway = gateway
         self.settings = settings
         self.ids = ids
-        self.storeCondition = storeCondition
+        self.storeConditions = storeConditions
     }
 
     /// What a machine may be.
@@ -66,4 +69,15 @@ struct Page<Item: Sendable>: Sendable {
         items = rest.prefix(count).map(\.item)
         next = rest.count > count ? rest[count - 1].key : ""
     }
+}
+
+/// A node as it was read last.
+final class LastNode: Sendable {
+    private let state = Mutex<Node?>(nil)
+
+    /// The node; nil before the first.
+    var node: Node? { state.withLock { $0 } }
+
+    /// Keeps a node.
+    func set(_ node: Node) { state.withLock { $0 = node } }
 }

@@ -26,6 +26,9 @@ struct DaemonCommand: AsyncParsableCommand {
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel: String?
 
+    @Option(help: "Where state is kept: sqlite, or etcd://HOST:PORT,HOST:PORT/PREFIX?ca=FILE&cert=FILE&key=FILE.")
+    var store: String?
+
     @Flag(help: "Make the root's folders and identity, print its instance id, and end.")
     var prepare = false
 
@@ -35,6 +38,7 @@ struct DaemonCommand: AsyncParsableCommand {
         }
         var flags: [SettingKey: String] = [:]
         if let logLevel { flags[.logLevel] = logLevel }
+        if let store { flags[.store] = store }
         let resolved = try ResolvedConfiguration.load(
             root: root, file: config, flags: flags, environment: environment())
         let settings = try settings(resolved.configuration)
@@ -70,6 +74,7 @@ struct DaemonCommand: AsyncParsableCommand {
         settings.catalogCA = configuration.catalogCA
         settings.imageMirror = configuration.imageMirror
         settings.rateLimit = configuration.rateLimit
+        settings.store = configuration.store
         settings.registries = RegistrySettings(
             plainHTTP: configuration.registryPlainHTTP, mirrors: configuration.registryMirrors,
             authorities: configuration.registryAuthorities.map { [$0] } ?? [])

@@ -68,6 +68,9 @@ struct DoctorCommand: Verb {
             text += facts.reason.map { ": \($0)" } ?? ""
             text += "\n"
         }
+        for condition in status.conditions where condition.state == .yes && condition.type == "Store" {
+            text += "store: \(condition.message)\n"
+        }
         for condition in status.conditions where condition.state != .yes {
             text += "not \(condition.type): \(condition.message)\n"
         }

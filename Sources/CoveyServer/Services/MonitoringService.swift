@@ -19,8 +19,16 @@ package struct MonitoringService: Covey_V1_Monitoring.SimpleServiceProtocol {
     package func nodeFacts(
         request: Covey_V1_NodeFactsRequest, context call: ServerContext
     ) async throws -> Covey_V1_Node {
-        var node = try await context.repositories.nodes.get(context.settings.node)
-        if let condition = context.storeCondition() { node.status.conditions.set(condition) }
+        var node: Node
+        do {
+            node = try await context.repositories.nodes.get(context.settings.node)
+            context.lastNode.set(node)
+        } catch let error as CoveyError where error.code == .unavailable {
+            // Whoever asks what is wrong is told just then.
+            guard let last = context.lastNode.node else { throw error }
+            node = last
+        }
+        for condition in context.storeConditions() { node.status.conditions.set(condition) }
         return Covey_V1_Node(node)
     }
 

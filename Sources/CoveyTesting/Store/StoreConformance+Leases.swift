@@ -81,6 +81,45 @@ extension StoreConformance {
             try expectEqual(try await store.currentRevision(), before, "a lease without keys makes no revision")
             try expect(empty.id != lease.id, "ids are not used again")
         },
+        Check("by the clock on the wall a lease ends, not before its time, and its keys go in one revision") { store in
+            try await running(store) {
+                let clock = ContinuousClock()
+                let start = clock.now
+                let lease = try await store.grantLease(seconds: 2)
+                try await store.put("t/b", "2", lease: lease.id)
+                let last = try await store.put("t/a", "1", lease: lease.id)
+                let answers = try await store.watch("t/", from: last.next).makeAsyncIterator()
+                let answer = try await answers.next()
+                let gone = WatchBatch(revision: last.next, events: [.delete("t/a"), .delete("t/b")])
+                try expectEqual(answer, .changes(gone))
+                try expect(start.duration(to: clock.now) >= .seconds(lease.seconds), "it lived its time")
+                try await store.expectCode(.notFound, "keeping it") { try await store.keepAlive(lease.id) }
+                try await store.expectCode(.notFound, "putting with it") {
+                    try await store.put("t/c", "3", lease: lease.id)
+                }
+            }
+        },
+        Check("by the clock on the wall a lease that is kept alive outlives its first time") { store in
+            try await running(store) {
+                let clock = ContinuousClock()
+                let lease = try await store.grantLease(seconds: 4)
+                try await store.put("t/a", "1", lease: lease.id)
+                var kept = clock.now
+                for _ in 0..<5 {
+                    try await clock.sleep(for: .seconds(1))
+                    let sent = clock.now
+                    do { try await store.keepAlive(lease.id) } catch let error as CoveyError
+                        where error.code == .notFound
+                    {
+                        // On a host this busy it may have ended in between; never before its time.
+                        return try expect(kept.duration(to: clock.now) >= .seconds(4), "it ended early")
+                    }
+                    kept = sent
+                }
+                let there = try await store.get("t/a") != nil
+                try expect(there || kept.duration(to: clock.now) >= .seconds(4), "it ended early")
+            }
+        },
         Check("a lease of no time is refused") { store in
             try await store.expectCode(.invalid, "0 s") { _ = try await store.grantLease(seconds: 0) }
         },

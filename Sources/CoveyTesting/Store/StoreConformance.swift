@@ -11,6 +11,8 @@ package struct StoreConformance: Sendable {
     package struct Check: Sendable, CustomStringConvertible {
         /// The claim.
         package let description: String
+        /// Whether it moves the clock that leases go by: not for stores that keep their own time.
+        package let movesClock: Bool
         private let body: @Sendable (Harness) async throws -> Void
 
         /// Runs the check. Errors: ``ExpectationFailure``; what the store throws.
@@ -18,11 +20,13 @@ package struct StoreConformance: Sendable {
 
         init(_ claim: String, _ body: @escaping @Sendable (any Store) async throws -> Void) {
             description = claim
+            movesClock = false
             self.body = { try await $0(StoreClock(), body) }
         }
 
         init(_ claim: String, clock: @escaping @Sendable (any Store, ManualClock) async throws -> Void) {
             description = claim
+            movesClock = true
             body = { harness in
                 let manual = ManualClock()
                 try await harness(StoreClock(manual)) { try await clock($0, manual) }

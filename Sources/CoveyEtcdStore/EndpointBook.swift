@@ -1,0 +1,48 @@
+/// Which member is asked next. A value without a clock: the time comes in with each call.
+struct EndpointBook: Sendable {
+    private struct Entry {
+        var failures = 0
+        var notBefore = Duration.zero
+    }
+
+    private static let firstPause = Duration.milliseconds(200)
+    private static let longestPause = Duration.seconds(8)
+
+    private var entries: [Entry]
+    /// The member that answered last: asked as long as it answers.
+    private(set) var current: Int
+
+    /// A book of members that nothing is known of; asked first is the one at `first`.
+    init(count: Int, first: Int = 0) {
+        entries = Array(repeating: Entry(), count: count)
+        current = count > 0 ? first % count : 0
+    }
+
+    /// The member to ask, and how long to wait before: zero unless all of them failed a moment ago.
+    func choose(now: Duration) -> (index: Int, wait: Duration) {
+        var best = current
+        for offset in 0..<entries.count {
+            let index = (current + offset) % entries.count
+            if entries[index].notBefore <= now { return (index, .zero) }
+            if entries[index].notBefore < entries[best].notBefore { best = index }
+        }
+        return (best, entries[best].notBefore - now)
+    }
+
+    /// A member did not do its work: it is left alone for a while, longer each time.
+    mutating func failed(_ index: Int, now: Duration) {
+        entries[index].failures += 1
+        let doublings = min(entries[index].failures - 1, 8)
+        entries[index].notBefore = now + min(Self.firstPause * (1 << doublings), Self.longestPause)
+        if index == current { current = (index + 1) % entries.count }
+    }
+
+    /// A member answered.
+    mutating func worked(_ index: Int) {
+        entries[index] = Entry()
+        current = index
+    }
+
+    /// Whether a member failed when it was asked last.
+    func isFailing(_ index: Int) -> Bool { entries[index].failures > 0 }
+}

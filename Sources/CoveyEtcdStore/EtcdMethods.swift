@@ -1,0 +1,46 @@
+internal import GRPCCore
+internal import SwiftProtobuf
+
+/// A method of etcd with the types of its messages.
+struct EtcdMethod<Request: Message & Sendable, Response: Message & Sendable>: Sendable {
+    let descriptor: MethodDescriptor
+    /// The header of a response, with the cluster and the revision.
+    let header: @Sendable (Response) -> Etcdserverpb_ResponseHeader
+}
+
+extension EtcdMethod where Request == Etcdserverpb_RangeRequest, Response == Etcdserverpb_RangeResponse {
+    static var range: Self { Self(descriptor: Etcdserverpb_KV.Method.Range.descriptor) { $0.header } }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_TxnRequest, Response == Etcdserverpb_TxnResponse {
+    static var transaction: Self { Self(descriptor: Etcdserverpb_KV.Method.Txn.descriptor) { $0.header } }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_CompactionRequest, Response == Etcdserverpb_CompactionResponse {
+    static var compact: Self { Self(descriptor: Etcdserverpb_KV.Method.Compact.descriptor) { $0.header } }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_LeaseGrantRequest, Response == Etcdserverpb_LeaseGrantResponse {
+    static var grant: Self { Self(descriptor: Etcdserverpb_Lease.Method.LeaseGrant.descriptor) { $0.header } }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_LeaseRevokeRequest, Response == Etcdserverpb_LeaseRevokeResponse {
+    static var revoke: Self { Self(descriptor: Etcdserverpb_Lease.Method.LeaseRevoke.descriptor) { $0.header } }
+}
+
+extension EtcdMethod
+where Request == Etcdserverpb_LeaseKeepAliveRequest, Response == Etcdserverpb_LeaseKeepAliveResponse {
+    static var keepAlive: Self { Self(descriptor: Etcdserverpb_Lease.Method.LeaseKeepAlive.descriptor) { $0.header } }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_StatusRequest, Response == Etcdserverpb_StatusResponse {
+    static var status: Self { Self(descriptor: Etcdserverpb_Maintenance.Method.Status.descriptor) { $0.header } }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_AlarmRequest, Response == Etcdserverpb_AlarmResponse {
+    static var alarm: Self { Self(descriptor: Etcdserverpb_Maintenance.Method.Alarm.descriptor) { $0.header } }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_MemberListRequest, Response == Etcdserverpb_MemberListResponse {
+    static var members: Self { Self(descriptor: Etcdserverpb_Cluster.Method.MemberList.descriptor) { $0.header } }
+}

@@ -1,0 +1,39 @@
+internal import CoveyEtcdStore
+internal import CoveyModel
+internal import CoveyStore
+internal import CoveyTesting
+internal import Testing
+
+@Suite("Etcd store", .serialized, .timeLimit(.minutes(10)))
+struct EtcdConformanceTests {
+    private static let checks = StoreConformance.checks.filter { !$0.movesClock }
+
+    @Test("the etcd store does what every store does: one member", arguments: checks)
+    func conforms(check: StoreConformance.Check) async throws {
+        try await withEtcd { cluster in try await run(check, cluster) }
+    }
+
+    @Test("the etcd store does what every store does: three members with TLS, and prefixes beside each other")
+    func conformsInCluster() async throws {
+        try await withEtcd(3, secured: true) { cluster in
+            for (index, check) in Self.checks.enumerated() {
+                do { try await run(check, cluster, prefix: "stores/s\(index)") } catch {
+                    Issue.record("\(check): \(error)")
+                }
+                // Keys with leases would be deleted during another check.
+                try await cluster.control("del", "", "--prefix")
+            }
+        }
+    }
+
+    private func run(_ check: StoreConformance.Check, _ cluster: EtcdCluster, prefix: String = "covey") async throws {
+        try await check.run { clock, body in
+            let store = try await cluster.open(prefix)
+            do { try await body(store) } catch {
+                await store.close()
+                throw error
+            }
+            await store.close()
+        }
+    }
+}
