@@ -120,7 +120,8 @@ package struct CoveyClient: Sendable {
             do {
                 return try await once(body)
             } catch let error as CoveyError where error.code == .outcomeUnknown {
-                // The request id makes the repeat return the first result.
+                // The request id makes the repeat return the first result. The pause is back-off: nothing tells when a
+                // store that could not say what became of a write is well again.
                 try await Task.sleep(for: pause)
                 pause *= 3
             }

@@ -72,6 +72,7 @@ package struct Daemon: Sendable {
             kernels: KernelStore(root: paths.kernels, agent: paths.guestProgram),
             disks: RootDisks(disks.first(where: \.chosen)?.strategy ?? .qcow2, instance: identity.instance),
             volumes: VolumeStore(root: paths.volumes), guests: UnixGuestConnector(reactor: reactor),
+            // The one real clock of the node agent, which sleeps through this value alone.
             clock: NodeClock(
                 now: now, uptime: Daemon.uptime, sleep: { try await Task.sleep(for: $0) }),
             catalogs: Catalogs(

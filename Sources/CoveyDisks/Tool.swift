@@ -98,6 +98,7 @@ struct Tool: Sendable {
         try await withThrowingTaskGroup(of: T?.self) { group in
             group.addTask { try await body() }
             group.addTask {
+                // The deadline itself: the tool's end cancels it.
                 try await Task.sleep(for: limit)
                 return nil
             }

@@ -50,6 +50,7 @@ final class ExitWatch: Sendable {
             } catch let error as CoveyError where error.code == .notFound {
                 return End(status: nil)
             } catch {
+                // The guard is away for a moment, and no event tells when it is back; the watch lasts as long as the VMM.
                 do { try await Task.sleep(for: pause) } catch { return nil }
                 pause = min(pause * 2, .seconds(2))
             }

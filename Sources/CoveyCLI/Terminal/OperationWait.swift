@@ -33,6 +33,7 @@ extension CoveyClient {
             }
             if let limit {
                 group.addTask {
+                    // The deadline itself: the operation's own end cancels it.
                     try await Task.sleep(for: limit)
                     throw CoveyError(
                         .deadline, "\(operation.spec.target) was not done within \(limit.text)",

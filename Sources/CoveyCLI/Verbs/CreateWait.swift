@@ -66,6 +66,7 @@ struct MachineWait: Sendable {
             group.addTask { try await body() }
             if let limit {
                 group.addTask {
+                    // The deadline itself: what is waited for cancels it.
                     try await Task.sleep(for: limit)
                     throw CoveyError(.deadline, "vm \(name) was not \(goal.rawValue) within \(limit.text)")
                 }
