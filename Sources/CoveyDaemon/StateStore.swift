@@ -3,7 +3,6 @@ internal import CoveyModel
 internal import CoveySQLiteStore
 internal import CoveyStore
 internal import CoveySystem
-internal import Glibc
 
 /// The store that a daemon was told to use: the only place that knows which there are.
 struct StateStore: Sendable {
@@ -14,7 +13,7 @@ struct StateStore: Sendable {
     /// Closes it.
     let close: @Sendable () async throws -> Void
     /// Held as long as it is open.
-    private let lock: RootLock?
+    private let lock: RootLock
 
     /// Opens a store.
     ///
@@ -22,16 +21,16 @@ struct StateStore: Sendable {
     ///   - address: `etcd://…`; nil is the file in `folder`.
     ///   - folder: The root's folder for state.
     static func open(_ address: String?, folder: String) async throws -> StateStore {
+        let lock = try await RootLock("\(folder)/daemon.lock")
         let file = "\(folder)/store.sqlite"
         guard let address else {
             let store = try await SQLiteStore.open(file)
             return StateStore(
                 store: store,
                 conditions: { now in conditions("the file \(file)", store.trouble, now) },
-                close: { try await store.close() }, lock: nil)
+                close: { try await store.close() }, lock: lock)
         }
         let etcd = try EtcdAddress(address)
-        let lock = try await RootLock("\(folder)/store.lock")
         let store = try await EtcdStore.open(etcd)
         return StateStore(
             store: store,
@@ -62,28 +61,23 @@ struct StateStore: Sendable {
     }
 }
 
-/// Two daemons never share a root. A store that lies elsewhere does not keep them apart; this does.
+/// Two daemons never share a root, whatever their stores are. Taken before anything else of the root.
 private final class RootLock: Sendable {
     private let file: FileDescriptor
 
-    /// Takes the lock, or waits a moment for it: a daemon that was killed while it started a tool leaves the lock with
+    /// Takes the lock, or waits a moment for it: a daemon that was killed while it started a tool leaves its locks with
     /// that child until it execs. Errors: ``ErrorCode/conflict`` where another daemon has it.
     init(_ path: String) async throws {
         file = try openFile(path, [.readWrite, .create], mode: 0o600)
         let end = ContinuousClock.now + .seconds(2)
-        var reason = flock(file.raw, LOCK_EX | LOCK_NB) == 0 ? 0 : errno
-        while reason == EWOULDBLOCK, ContinuousClock.now < end {
-            // No event tells that a lock is free.
-            try await Task.sleep(for: .milliseconds(20))
-            reason = flock(file.raw, LOCK_EX | LOCK_NB) == 0 ? 0 : errno
-        }
-        guard reason == 0 else {
-            if reason == EWOULDBLOCK {
+        while try !tryLock(file.raw) {
+            guard ContinuousClock.now < end else {
                 throw CoveyError(
                     .conflict, "the root of \(path) is in use by another daemon",
                     remedy: "stop that daemon, or give this one another --root")
             }
-            throw SystemError("flock", path, errno: reason).coveyError
+            // No event tells that a lock is free.
+            try await Task.sleep(for: .milliseconds(20))
         }
     }
 }

@@ -7,23 +7,14 @@ internal import Synchronization
 final class StoreLock: Sendable {
     private let descriptor: Mutex<Int32>
 
-    /// A daemon that was killed while it started a tool leaves the lock with that child for a moment: until it execs.
-    private static let patience = Duration.seconds(2)
-
-    /// Takes the lock beside a store's file; blocks for a moment. Errors: ``ErrorCode/conflict`` where another has it.
+    /// Takes the lock beside a store's file. Errors: ``ErrorCode/conflict`` where another has it.
     init(_ storePath: String) throws {
         let path = storePath + ".lock"
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         self.descriptor = Mutex(descriptor)
         guard descriptor >= 0 else { throw StoreFile.failure("open", path, errno) }
-        let end = ContinuousClock.now + StoreLock.patience
-        var reason = flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno
-        while reason == EWOULDBLOCK, ContinuousClock.now < end {
-            // No event tells that a lock is free, and a blocking try has no deadline.
-            usleep(20_000)
-            reason = flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno
-        }
-        guard reason == 0 else {
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let reason = errno
             release()
             if reason == EWOULDBLOCK {
                 throw CoveyError(
