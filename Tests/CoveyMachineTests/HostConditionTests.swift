@@ -117,8 +117,11 @@ struct HostConditionTests {
     @Test("a second daemon of a root is refused, and the first one goes on")
     func secondDaemon() async throws {
         try await TestHost.with { host in
-            let outcome = try await runProgram(host.programs.covey, ["daemon", "--root", host.root])
-            #expect(outcome.code == 4 && outcome.isClearError, "\(outcome)")
+            // Nor where its state would lie elsewhere: the root's machines are the same.
+            for store in [[], ["--store", "etcd://127.0.0.1:1"]] {
+                let outcome = try await runProgram(host.programs.covey, ["daemon", "--root", host.root] + store)
+                #expect(outcome.code == 4 && outcome.isClearError, "\(outcome)")
+            }
             try await host.succeed("ps")
         }
     }
