@@ -51,9 +51,7 @@ let base: [Target] = [
         name: "CCovey",
         cSettings: [.define("_GNU_SOURCE"), .enableWarning("all"), .treatAllWarnings(as: .error)]
     ),
-    .systemLibrary(
-        name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]
-    ),
+    .target(name: "CArchive", linkerSettings: [.linkedLibrary("archive")]),
     module("CoveyModel", []),
     module("CoveySystem", ["CCovey", "CoveyModel"]),
 ]
@@ -64,6 +62,7 @@ let contracts: [Target] = [
     module("CoveyStore", ["CoveyModel"]),
     module("CoveyVMM", ["CoveyModel", "CoveySystem"]),
     module("CoveyImages", ["CoveyModel", "CoveySystem"]),
+    module("CoveyNetwork", ["CoveyModel"]),
 ]
 
 let adapters: [Target] = [

@@ -80,6 +80,16 @@ package struct LocalGateway: NodeGateway {
         return try await agent.leaks()
     }
 
+    package func usage(on node: NodeID, without: Set<ImageID>) async throws -> NodeUsage {
+        try check(node)
+        return try await host.usage(without: without)
+    }
+
+    package func collectBlobs(on node: NodeID) async throws {
+        try check(node)
+        try await host.collectBlobs()
+    }
+
     package func purge(on node: NodeID, leak id: String) async throws {
         try check(node)
         try await agent.purge(id)

@@ -6,9 +6,9 @@ internal import CoveySystem
 package struct ImageStore: ImageLibrary {
     private static let fileName = "root.ext4"
 
-    private let folder: ArtifactFolder<Image, ImageManifest>
+    let folder: ArtifactFolder<Image, ImageManifest>
     let pool = BlockingPool("covey-images")
-    private let turns = Turns<ImageID>()
+    let turns = Turns<ImageID>()
     let layers: (any LayeredImages)?
 
     /// The mirror that Debian images are built from where they name none.
@@ -117,17 +117,20 @@ package struct ImageStore: ImageLibrary {
     /// Removes blobs that no image and no pull needs.
     func collect(partial: Bool) async throws -> ByteCount {
         guard let layers else { return ByteCount(0) }
-        return try await layers.collect(partial: partial) {
-            try await pool.run { _ in
-                var wanted: Set<String> = []
-                for name in fileExists(folder.root) ? try listFolder(folder.root) : [] {
-                    guard let id = ImageID(name) else { continue }
-                    guard let origin = try folder.load(id)?.origin else { continue }
-                    wanted.formUnion([origin.manifestDigest, origin.configurationDigest])
-                    wanted.formUnion(origin.layers.map(\.digest))
-                }
-                return wanted
+        return try await layers.collect(partial: partial) { try await wanted(without: []) }
+    }
+
+    /// The digests of all blobs that images were made of, but for those `without`.
+    func wanted(without: Set<ImageID>) async throws -> Set<String> {
+        try await pool.run { _ in
+            var wanted: Set<String> = []
+            for name in fileExists(folder.root) ? try listFolder(folder.root) : [] {
+                guard let id = ImageID(name), !without.contains(id) else { continue }
+                guard let origin = try folder.load(id)?.origin else { continue }
+                wanted.formUnion([origin.manifestDigest, origin.configurationDigest])
+                wanted.formUnion(origin.layers.map(\.digest))
             }
+            return wanted
         }
     }
 
@@ -148,7 +151,7 @@ package struct ImageStore: ImageLibrary {
         return (manifest, made.unpacked?.hold)
     }
 
-    private func stored(_ id: ImageID, _ manifest: ImageManifest) async throws -> StoredImage {
+    func stored(_ id: ImageID, _ manifest: ImageManifest) async throws -> StoredImage {
         StoredImage(
             digest: manifest.digest, path: "\(folder.path(id))/\(manifest.file)", size: ByteCount(manifest.size),
             allocated: try await pool.run { _ in try folder.allocated(id, manifest) },
@@ -156,7 +159,7 @@ package struct ImageStore: ImageLibrary {
             kernel: manifest.kernel.map { "\(folder.path(id))/\($0.name)" })
     }
 
-    private func guarded<T: Sendable>(_ id: ImageID, _ body: () async throws -> T) async throws -> T {
+    func guarded<T: Sendable>(_ id: ImageID, _ body: () async throws -> T) async throws -> T {
         do { return try await body() } catch {
             throw CoveyError.wrapping(error).about(ResourceReference("image", id.description))
         }

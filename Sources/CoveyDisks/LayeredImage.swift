@@ -1,5 +1,3 @@
-// The clang importer counts stat(2)'s types to whichever of these modules it saw first.
-internal import CArchive
 internal import CoveyImages
 internal import CoveyModel
 internal import CoveySystem

@@ -36,6 +36,23 @@ package struct StoredImage: Hashable, Codable, Sendable {
     }
 }
 
+/// What images take on disk.
+package struct ImageUsage: Hashable, Sendable {
+    /// The file systems.
+    package var images: DiskUsage
+    /// What they were unpacked from.
+    package var blobs: DiskUsage
+    /// What would go; images by their ids.
+    package var items: [PrunedItem]
+
+    /// Makes one.
+    package init(images: DiskUsage, blobs: DiskUsage, items: [PrunedItem]) {
+        self.images = images
+        self.blobs = blobs
+        self.items = items
+    }
+}
+
 /// Makes images and keeps them by content. Publication is atomic: a killed build leaves only what
 /// ``sweep(keeping:)`` removes.
 package protocol ImageLibrary: Sendable {
@@ -46,6 +63,17 @@ package protocol ImageLibrary: Sendable {
     /// Makes an image of files on this node, or returns the one that is there under this id.
     func make(_ id: ImageID, from material: ImageMaterial, progress: @escaping ProgressHandler) async throws
         -> StoredImage
+
+    /// Gives an image's content a second id, or returns what is there under that one. The content stays until it has
+    /// no id any more. Errors: ``ErrorCode/notFound`` where the source is gone.
+    func link(_ id: ImageID, to source: ImageID) async throws -> StoredImage
+
+    /// What images and blobs take, and what would go if the images `without` did. Where images are `awaited`, no blob
+    /// counts as one that could go.
+    func usage(without: Set<ImageID>, awaited: Bool) async throws -> ImageUsage
+
+    /// Removes blobs of no image and no running pull, half ones too.
+    func collect() async throws
 
     /// The image under an id. Errors: ``ErrorCode/notFound``, ``ErrorCode/corrupt``.
     func image(_ id: ImageID) async throws -> StoredImage

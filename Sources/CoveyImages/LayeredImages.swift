@@ -62,4 +62,7 @@ package protocol LayeredImages: Sendable {
     /// Removes blobs that `wanted` does not name and no running pull needs; with `partial`, also what is half here of
     /// no running pull. `wanted` is asked once it is certain that pulls which end meanwhile are seen. Returns the bytes.
     func collect(partial: Bool, wanted: @Sendable () async throws -> Set<String>) async throws -> ByteCount
+
+    /// What the blobs take, half ones too, and which of them `wanted` does not name and no running pull needs.
+    func usage(wanted: Set<String>) async throws -> (blobs: DiskUsage, loose: [PrunedItem])
 }

@@ -47,12 +47,46 @@ package struct ImageSpec: Hashable, Codable, Sendable {
     package var architecture: Architecture
     /// The name of the kernel that it is booted with where a machine names none; nil is the default kernel.
     package var kernel: String?
+    /// The image that this is a further name of; nil for one that is made by itself. The source is then that one's.
+    package var tagOf: ImageID?
 
     /// Makes a spec.
-    package init(source: Source, architecture: Architecture = .amd64, kernel: String? = nil) {
+    package init(
+        source: Source, architecture: Architecture = .amd64, kernel: String? = nil, tagOf: ImageID? = nil
+    ) {
         self.source = source
         self.architecture = architecture
         self.kernel = kernel
+        self.tagOf = tagOf
+    }
+}
+
+extension ImageSpec {
+    /// The image that has to stay until this one is made; nil where there is none.
+    package var neededImage: ImageID? {
+        if let tagOf { return tagOf }
+        guard case .machine(_, _, let base) = source else { return nil }
+        return base
+    }
+
+    /// The spec of a further name of an image that is ready.
+    package func tag(of id: ImageID) -> ImageSpec {
+        var spec = self
+        spec.tagOf = id
+        if case .registry(var pull) = source {
+            // Credentials were kept for the pull alone.
+            pull.access = nil
+            spec.source = .registry(pull: pull)
+        }
+        return spec
+    }
+
+    /// Whether the same image can be had again from where it came.
+    package var isPulled: Bool {
+        switch source {
+        case .registry, .catalog: true
+        case .builtIn, .debian, .upload, .machine: false
+        }
     }
 }
 

@@ -141,6 +141,16 @@ package struct MachineSpec: Hashable, Codable, Sendable {
     @EmptyWhenAbsent package var volumes: [VolumeMount]
     /// A disk of its own for passing work; nil is none.
     package var scratch: ScratchDisk?
+    /// Interfaces, in the order in which the machine sees them; empty is no network.
+    @EmptyWhenAbsent package var networks: [NetworkAttachment]
+    /// Ports of the host that lead to the first interface.
+    @EmptyWhenAbsent package var ports: [PublishedPort]
+    /// What it reaches outside; nil is what its networks say.
+    package var egress: EgressPolicy?
+    /// What each interface may send, and as much receive, in a second; nil is without bound.
+    package var networkLimit: TrafficLimit?
+    /// What each disk may read and write in a second; nil is without bound.
+    package var diskLimit: TrafficLimit?
     /// The VMM; nil is the node's default.
     package var driver: DriverName?
     /// The accelerator.
@@ -180,6 +190,8 @@ package struct MachineSpec: Hashable, Codable, Sendable {
         self.memory = memory
         self.disk = disk
         _volumes = EmptyWhenAbsent(wrappedValue: [])
+        _networks = EmptyWhenAbsent(wrappedValue: [])
+        _ports = EmptyWhenAbsent(wrappedValue: [])
         self.kernel = kernel
         self.driver = driver
         self.accel = accel

@@ -96,7 +96,16 @@ final class ArtifactKeeper: Sendable {
                 try await host.removeUploads(of: image)
                 try await host.images.remove(id)
                 try await host.repositories.images.remove(id)
-            })
+            },
+            refusal: { [host] in
+                // Nothing new can need it since it was marked.
+                let uses = try await host.repositories.imageUses()
+                do throws(CoveyError) {
+                    try uses.check(id, name: image.metadata.name)
+                    return nil
+                } catch { return error }
+            },
+            keep: { [host] in try await host.repositories.images.keep(id) })
     }
 
     private func consider(_ kernel: Kernel, _ changed: @escaping @Sendable () -> Void) async {
@@ -141,7 +150,10 @@ final class ArtifactKeeper: Sendable {
     private func consider(
         _ artifact: ArtifactState, id: String, _ changed: @escaping @Sendable () -> Void,
         build: @escaping @Sendable (@escaping ProgressHandler) async throws -> Void,
-        fail: @escaping @Sendable (CoveyError) async throws -> Void, remove: @escaping @Sendable () async throws -> Void
+        fail: @escaping @Sendable (CoveyError) async throws -> Void,
+        remove: @escaping @Sendable () async throws -> Void,
+        refusal: @escaping @Sendable () async throws -> CoveyError? = { nil },
+        keep: @escaping @Sendable () async throws -> Void = {}
     ) async {
         switch artifact {
         case .ready:
@@ -157,7 +169,7 @@ final class ArtifactKeeper: Sendable {
                 state.builds[id] = Task {
                     await before?.value
                     if deleting {
-                        await self.removal(id, remove)
+                        await self.removal(id, remove, refusal, keep)
                     } else {
                         await self.making(id, build, fail, remove)
                     }
@@ -196,8 +208,19 @@ final class ArtifactKeeper: Sendable {
         progress.clear(id)
     }
 
-    private func removal(_ id: String, _ remove: @Sendable () async throws -> Void) async {
+    /// - Parameters:
+    ///   - refusal: Why it has to stay; nil where it may go.
+    ///   - keep: Takes back that it is to go.
+    private func removal(
+        _ id: String, _ remove: @Sendable () async throws -> Void, _ refusal: @Sendable () async throws -> CoveyError?,
+        _ keep: @Sendable () async throws -> Void
+    ) async {
         do {
+            if let refusal = try await refusal() {
+                // First, since what is ready again settles its operation as done.
+                await settle(id, .failed, refusal)
+                return try await keep()
+            }
             try await remove()
             await settle(id, .succeeded, nil)
         } catch {

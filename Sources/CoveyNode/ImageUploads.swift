@@ -29,6 +29,7 @@ extension MachineHost {
     /// Makes an image of what its source names.
     func makeImage(_ image: Image, _ progress: @escaping ProgressHandler) async throws -> StoredImage {
         let id = image.metadata.id
+        if let source = image.spec.tagOf { return try await images.link(id, to: source) }
         switch image.spec.source {
         case .builtIn, .debian, .registry:
             return try await images.build(id, from: image.spec.source, progress: progress)

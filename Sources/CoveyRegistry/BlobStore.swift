@@ -177,6 +177,31 @@ final class BlobStore: Sendable {
         }
     }
 
+    /// What all takes, and what ``collect(partial:wanted:)`` would remove. Blocks.
+    func usage(wanted: Set<String>) throws -> (blobs: DiskUsage, loose: [PrunedItem]) {
+        var blobs = DiskUsage(kind: .blobs)
+        var loose: [PrunedItem] = []
+        for (part, kind) in [("sha256", PrunedItem.Kind.blob), ("partial", .download)] {
+            let folder = "\(root)/\(part)"
+            guard fileExists(folder) else { continue }
+            for name in try listFolder(folder).sorted() {
+                guard let digest = ContentDigest(hex: name) else { continue }
+                let facts: FileFacts
+                do throws(SystemError) { facts = try FileFacts("\(folder)/\(name)") } catch {
+                    guard error.isErrno(ENOENT) else { throw error }
+                    continue
+                }
+                let isWanted = kind == .blob && wanted.contains(digest.description)
+                let isNeeded = isWanted || state.withLock { $0.marks[digest] != nil }
+                blobs.add(count: 1, size: facts.size, allocated: facts.allocated, isNeeded: isNeeded)
+                guard !isNeeded else { continue }
+                loose.append(
+                    PrunedItem(kind: kind, name: digest.description, freed: ByteCount(facts.allocated)))
+            }
+        }
+        return (blobs, loose)
+    }
+
     /// Removes a file under the lock that marks are set under: it cannot be marked in between.
     private func removeUnmarked(_ path: String, _ digest: ContentDigest) throws -> Int64 {
         try state.withLock { state in

@@ -51,6 +51,10 @@ package struct RegistryImages: LayeredImages {
         try await blobs.collect(partial: partial, wanted: wanted)
     }
 
+    package func usage(wanted: Set<String>) async throws -> (blobs: DiskUsage, loose: [PrunedItem]) {
+        try await pool.run { @Sendable () throws in try blobs.usage(wanted: wanted) }
+    }
+
     // MARK: fetching
 
     private func fetch(

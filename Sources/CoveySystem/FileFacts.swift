@@ -11,6 +11,8 @@ package struct FileFacts: Hashable, Sendable {
     package var size: Int64
     /// The permission bits.
     package var mode: UInt32
+    /// Bytes that it takes on disk.
+    package var allocated: Int64
 
     /// Facts of a path, of a link itself. Errors: what lstat(2) answers.
     package init(_ path: String) throws(SystemError) {
@@ -35,5 +37,6 @@ package struct FileFacts: Hashable, Sendable {
         }
         size = Int64(information.st_size)
         mode = UInt32(information.st_mode & 0o7777)
+        allocated = Int64(information.st_blocks) * 512
     }
 }

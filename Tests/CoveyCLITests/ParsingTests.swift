@@ -16,6 +16,7 @@ import Testing
         ["image", "build", "debian"], ["image", "pull", "alpine"], ["image", "history", "alpine"],
         ["image", "export", "alpine", "alpine.tar"], ["image", "import", "alpine.tar"],
         ["registry", "login", "localhost:5000"], ["registry", "logout", "localhost:5000"],
+        ["image", "tag", "debian", "base"], ["image", "prune", "--all", "--dry-run"], ["system", "df"],
         ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
         ["image", "register", "web", "/tmp/root.ext4"], ["image", "promote", "web", "web:2"], ["image", "catalog"],
         ["kernel", "pull", "acme/6.1"], ["kernel", "catalog"], ["kernel", "import", "debian"],
@@ -62,7 +63,7 @@ import Testing
         walk(RootCommand.self, [])
         let known = Set(
             Self.verbs.map { words in
-                ["vm", "image", "kernel", "volume", "registry", "operation", "config"].contains(words[0])
+                ["vm", "image", "kernel", "volume", "registry", "operation", "config", "system"].contains(words[0])
                     ? words.prefix(2).joined(separator: " ") : words[0]
             })
         #expect(found == known)

@@ -52,6 +52,11 @@ private final class MadeUpLayers: LayeredImages {
         state.withLock { $0.collected.append(wanted) }
         return ByteCount(0)
     }
+
+    func usage(wanted: Set<String>) async throws -> (blobs: DiskUsage, loose: [PrunedItem]) {
+        let loose = wanted.isEmpty ? [PrunedItem(kind: .blob, name: "sha256:l", freed: ByteCount(7))] : []
+        return (DiskUsage(kind: .blobs, count: 3, reclaimable: ByteCount(wanted.isEmpty ? 7 : 0)), loose)
+    }
 }
 
 @Suite("Images of layers")
@@ -118,5 +123,39 @@ struct LayeredImageTests {
         #expect(layers.state.withLock(\.forgotten) == [pull])
         try await store.remove(id)
         #expect(layers.state.withLock(\.collected) == [[]])
+    }
+
+    @Test("a further name shares the content, counts once, and keeps it until the last name is gone")
+    func links() async throws {
+        let root = try scratch()
+        defer { try? removeTree(root) }
+        let layers = MadeUpLayers { try LayeredImageTests.fill($0) }
+        let store = ImageStore(root: root, layers: layers)
+        let (first, second) = (Self.ids.next(Image.self), Self.ids.next(Image.self))
+        let pull = RegistryPull(reference: "docker.io/library/x:1")
+        let made = try await store.build(first, from: .registry(pull: pull)) { _, _, _, _ in }
+        let linked = try await store.link(second, to: first)
+        #expect(linked.digest == made.digest && linked.path != made.path && linked.origin == made.origin)
+        #expect(try await store.link(second, to: first) == linked, "idempotent")
+        var usage = try await store.usage(without: [first], awaited: false)
+        #expect(usage.images.count == 2 && usage.images.reclaimable == ByteCount(0))
+        // The manifest is beside the content.
+        let content = made.allocated.bytes
+        #expect((content..<content + 65536).contains(usage.images.allocated.bytes))
+        #expect(usage.items == [PrunedItem(kind: .image, name: "\(first)", freed: ByteCount(0))], "content stays")
+        usage = try await store.usage(without: [first, second], awaited: false)
+        #expect(usage.images.reclaimable == usage.images.allocated)
+        #expect(usage.items.reduce(0) { $0 + $1.freed.bytes } == usage.images.allocated.bytes + 7)
+        #expect(usage.items.contains { $0.kind == .blob })
+        let careful = try await store.usage(without: [first, second], awaited: true)
+        #expect(careful.blobs.reclaimable == ByteCount(0) && !careful.items.contains { $0.kind == .blob })
+        try await store.remove(first)
+        #expect(try await store.image(second) == linked)
+        try await Tool(name: "e2fsck", package: "e2fsprogs").run(["-fn", linked.path], limit: .seconds(60))
+        let gone = await failure { _ = try await store.link(Self.ids.next(), to: first) }
+        #expect(gone?.code == .notFound)
+        #expect(try listFolder(root) == ["\(second)"])
+        try await store.remove(second)
+        #expect(try listFolder(root).isEmpty)
     }
 }

@@ -241,8 +241,13 @@ struct RealRegistryTests {
         #expect(count == 3)
         #expect(try await puller.images.collect(partial: true) { [] } == ByteCount(0))
         #expect(try puller.stored().whole.count == count, "held by the image")
+        var usage = try await puller.images.usage(wanted: [])
+        #expect(usage.blobs.count == 3 && usage.blobs.reclaimable == ByteCount(0) && usage.loose.isEmpty)
         let digest = try #require(image?.origin.configurationDigest)
         image = nil
+        usage = try await puller.images.usage(wanted: [digest])
+        #expect(usage.loose.count == 2 && !usage.loose.contains { $0.name == digest })
+        #expect(usage.blobs.reclaimable == usage.loose.reduce(ByteCount(0)) { ByteCount($0.bytes + $1.freed.bytes) })
         #expect(try await puller.images.collect(partial: true) { [digest] }.bytes > 0)
         #expect(try puller.stored().whole == [String(digest.dropFirst(7))])
     }

@@ -82,6 +82,19 @@ import Testing
         }
     }
 
+    @Test("figures of the disk and pruned items keep every field on the wire")
+    func usage() throws {
+        for kind in DiskUsage.Kind.allCases {
+            let usage = DiskUsage(
+                kind: kind, count: 1, size: ByteCount(2), allocated: ByteCount(3), reclaimable: ByteCount(4))
+            #expect(try DiskUsage(Covey_V1_DiskUsage(usage)) == usage)
+        }
+        for kind in PrunedItem.Kind.allCases {
+            let item = PrunedItem(kind: kind, name: "n", freed: ByteCount(5))
+            #expect(try PrunedItem(Covey_V1_PrunedItem(item)) == item)
+        }
+    }
+
     @Test("images, kernels, operations and nodes keep every field on the wire")
     func others() throws {
         var imageStatus = ImageStatus(state: .failed)
@@ -114,7 +127,8 @@ import Testing
         imageStatus.configuration.initSystem = .systemd
         for source in sources {
             let image = Image(
-                metadata: Self.metadata(), spec: ImageSpec(source: source, architecture: .arm64, kernel: "6.1"),
+                metadata: Self.metadata(),
+                spec: ImageSpec(source: source, architecture: .arm64, kernel: "6.1", tagOf: ids.next()),
                 status: imageStatus)
             #expect(try Image(Covey_V1_Image(image)) == image)
         }

@@ -14,6 +14,10 @@ final class FakeGateway: NodeGateway {
         var commands: [ExecCommand] = []
         var cancelled = 0
         var entries: [CatalogEntry] = []
+        /// What lies there of no image.
+        var loose: [PrunedItem] = []
+        /// The images that were asked about.
+        var asked: [Set<ImageID>] = []
     }
 
     let state = Mutex(State())
@@ -91,6 +95,18 @@ final class FakeGateway: NodeGateway {
     }
 
     func leaks(on node: NodeID) async throws -> [Leak] { state.withLock { $0.leaks } }
+
+    func usage(on node: NodeID, without: Set<ImageID>) async throws -> NodeUsage {
+        state.withLock { state in
+            state.asked.append(without)
+            let images = without.map { PrunedItem(kind: .image, name: "\($0)", freed: .mebibytes(3)) }
+            return NodeUsage(
+                figures: [DiskUsage(kind: .images, count: 2, reclaimable: ByteCount(Int64(without.count)))],
+                items: images + state.loose)
+        }
+    }
+
+    func collectBlobs(on node: NodeID) async throws { state.withLock { $0.loose = [] } }
 
     func purge(on node: NodeID, leak id: String) async throws {
         let there = state.withLock { state in

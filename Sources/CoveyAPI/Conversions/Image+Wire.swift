@@ -95,6 +95,7 @@ extension Covey_V1_Image {
         spec.source = Covey_V1_ImageSource(model.spec.source)
         spec.architecture = model.spec.architecture.wire
         if let kernel = model.spec.kernel { spec.kernel = kernel }
+        if let id = model.spec.tagOf { spec.tagOf = id.description }
         status.state = model.status.state.wire
         if let digest = model.status.digest { status.digest = digest }
         if let size = model.status.size { status.sizeBytes = size.bytes }
@@ -120,7 +121,8 @@ extension Image {
             spec: ImageSpec(
                 source: try ImageSpec.Source(message.spec.source),
                 architecture: try Architecture(wire: message.spec.architecture, "spec.architecture"),
-                kernel: message.spec.hasKernel ? message.spec.kernel : nil),
+                kernel: message.spec.hasKernel ? message.spec.kernel : nil,
+                tagOf: message.spec.hasTagOf ? try ImageID(wire: message.spec.tagOf, "spec.tag_of") : nil),
             status: status)
     }
 }

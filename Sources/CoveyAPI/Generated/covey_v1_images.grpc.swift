@@ -113,6 +113,32 @@ package enum Covey_V1_Images: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Tag" metadata.
+        package enum Tag: Sendable {
+            /// Request type for "Tag".
+            package typealias Input = Covey_V1_TagImageRequest
+            /// Response type for "Tag".
+            package typealias Output = Covey_V1_ImageMutation
+            /// Descriptor for "Tag".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.Images"),
+                method: "Tag",
+                type: .unary
+            )
+        }
+        /// Namespace for "Prune" metadata.
+        package enum Prune: Sendable {
+            /// Request type for "Prune".
+            package typealias Input = Covey_V1_PruneImagesRequest
+            /// Response type for "Prune".
+            package typealias Output = Covey_V1_PruneImagesResponse
+            /// Descriptor for "Prune".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.Images"),
+                method: "Prune",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "covey.v1.Images" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Build.descriptor,
@@ -121,7 +147,9 @@ package enum Covey_V1_Images: Sendable {
             Delete.descriptor,
             Register.descriptor,
             Promote.descriptor,
-            PullEntry.descriptor
+            PullEntry.descriptor,
+            Tag.descriptor,
+            Prune.descriptor
         ]
     }
 }
@@ -257,6 +285,42 @@ extension Covey_V1_Images {
             request: GRPCCore.StreamingServerRequest<Covey_V1_PullImageEntryRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Tag" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an image a further name. The content stays until its last name is deleted.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_TagImageRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_ImageMutation` messages.
+        func tag(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_TagImageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Prune" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes what nothing needs, and answers when that is done. A repeat answers with what it removed itself.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_PruneImagesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_PruneImagesResponse` messages.
+        func prune(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_PruneImagesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_PruneImagesResponse>
     }
 
     /// Service protocol for the "covey.v1.Images" service.
@@ -376,6 +440,42 @@ extension Covey_V1_Images {
             request: GRPCCore.ServerRequest<Covey_V1_PullImageEntryRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Tag" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an image a further name. The content stays until its last name is deleted.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_TagImageRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_ImageMutation` message.
+        func tag(
+            request: GRPCCore.ServerRequest<Covey_V1_TagImageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation>
+
+        /// Handle the "Prune" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes what nothing needs, and answers when that is done. A repeat answers with what it removed itself.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PruneImagesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_PruneImagesResponse` message.
+        func prune(
+            request: GRPCCore.ServerRequest<Covey_V1_PruneImagesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_PruneImagesResponse>
     }
 
     /// Simple service protocol for the "covey.v1.Images" service.
@@ -493,6 +593,42 @@ extension Covey_V1_Images {
             request: Covey_V1_PullImageEntryRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Covey_V1_ImageMutation
+
+        /// Handle the "Tag" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an image a further name. The content stays until its last name is deleted.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_TagImageRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_ImageMutation` to respond with.
+        func tag(
+            request: Covey_V1_TagImageRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_ImageMutation
+
+        /// Handle the "Prune" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes what nothing needs, and answers when that is done. A repeat answers with what it removed itself.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_PruneImagesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_PruneImagesResponse` to respond with.
+        func prune(
+            request: Covey_V1_PruneImagesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_PruneImagesResponse
     }
 }
 
@@ -577,6 +713,28 @@ extension Covey_V1_Images.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Covey_V1_Images.Method.Tag.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_TagImageRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ImageMutation>(),
+            handler: { request, context in
+                try await self.tag(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Covey_V1_Images.Method.Prune.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_PruneImagesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_PruneImagesResponse>(),
+            handler: { request, context in
+                try await self.prune(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -654,6 +812,28 @@ extension Covey_V1_Images.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation> {
         let response = try await self.pullEntry(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func tag(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_TagImageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ImageMutation> {
+        let response = try await self.tag(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func prune(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_PruneImagesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_PruneImagesResponse> {
+        let response = try await self.prune(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -748,6 +928,32 @@ extension Covey_V1_Images.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation> {
         return GRPCCore.ServerResponse<Covey_V1_ImageMutation>(
             message: try await self.pullEntry(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func tag(
+        request: GRPCCore.ServerRequest<Covey_V1_TagImageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_ImageMutation> {
+        return GRPCCore.ServerResponse<Covey_V1_ImageMutation>(
+            message: try await self.tag(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func prune(
+        request: GRPCCore.ServerRequest<Covey_V1_PruneImagesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_PruneImagesResponse> {
+        return GRPCCore.ServerResponse<Covey_V1_PruneImagesResponse>(
+            message: try await self.prune(
                 request: request.message,
                 context: context
             ),
@@ -908,6 +1114,52 @@ extension Covey_V1_Images {
             deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Tag" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an image a further name. The content stays until its last name is deleted.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_TagImageRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_TagImageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ImageMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func tag<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_TagImageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_TagImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Prune" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes what nothing needs, and answers when that is done. A repeat answers with what it removed itself.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PruneImagesRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_PruneImagesRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_PruneImagesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func prune<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_PruneImagesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_PruneImagesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_PruneImagesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_PruneImagesResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1148,6 +1400,74 @@ extension Covey_V1_Images {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Tag" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives an image a further name. The content stays until its last name is deleted.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_TagImageRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_TagImageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ImageMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func tag<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_TagImageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_TagImageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ImageMutation>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_Images.Method.Tag.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Prune" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Removes what nothing needs, and answers when that is done. A repeat answers with what it removed itself.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_PruneImagesRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_PruneImagesRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_PruneImagesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func prune<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_PruneImagesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_PruneImagesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_PruneImagesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_PruneImagesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_Images.Method.Prune.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1336,6 +1656,64 @@ extension Covey_V1_Images.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_PullImageEntryRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ImageMutation>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Tag" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives an image a further name. The content stays until its last name is deleted.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_TagImageRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func tag<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_TagImageRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.tag(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_TagImageRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ImageMutation>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Prune" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Removes what nothing needs, and answers when that is done. A repeat answers with what it removed itself.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_PruneImagesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func prune<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_PruneImagesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_PruneImagesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.prune(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_PruneImagesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_PruneImagesResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1555,6 +1933,72 @@ extension Covey_V1_Images.ClientProtocol {
             metadata: metadata
         )
         return try await self.pullEntry(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Tag" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives an image a further name. The content stays until its last name is deleted.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func tag<Result>(
+        _ message: Covey_V1_TagImageRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ImageMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_TagImageRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.tag(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Prune" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Removes what nothing needs, and answers when that is done. A repeat answers with what it removed itself.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func prune<Result>(
+        _ message: Covey_V1_PruneImagesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_PruneImagesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_PruneImagesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.prune(
             request: request,
             options: options,
             onResponse: handleResponse

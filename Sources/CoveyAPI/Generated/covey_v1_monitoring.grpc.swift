@@ -74,12 +74,26 @@ package enum Covey_V1_Monitoring: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Usage" metadata.
+        package enum Usage: Sendable {
+            /// Request type for "Usage".
+            package typealias Input = Covey_V1_UsageRequest
+            /// Response type for "Usage".
+            package typealias Output = Covey_V1_UsageResponse
+            /// Descriptor for "Usage".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.Monitoring"),
+                method: "Usage",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "covey.v1.Monitoring" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Version.descriptor,
             NodeFacts.descriptor,
             Leaks.descriptor,
-            PurgeLeak.descriptor
+            PurgeLeak.descriptor,
+            Usage.descriptor
         ]
     }
 }
@@ -165,6 +179,24 @@ extension Covey_V1_Monitoring {
             request: GRPCCore.StreamingServerRequest<Covey_V1_PurgeLeakRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_PurgeLeakResponse>
+
+        /// Handle the "Usage" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's disk is used for.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_UsageRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_UsageResponse` messages.
+        func usage(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_UsageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_UsageResponse>
     }
 
     /// Service protocol for the "covey.v1.Monitoring" service.
@@ -234,6 +266,24 @@ extension Covey_V1_Monitoring {
             request: GRPCCore.ServerRequest<Covey_V1_PurgeLeakRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Covey_V1_PurgeLeakResponse>
+
+        /// Handle the "Usage" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's disk is used for.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_UsageRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_UsageResponse` message.
+        func usage(
+            request: GRPCCore.ServerRequest<Covey_V1_UsageRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_UsageResponse>
     }
 
     /// Simple service protocol for the "covey.v1.Monitoring" service.
@@ -301,6 +351,24 @@ extension Covey_V1_Monitoring {
             request: Covey_V1_PurgeLeakRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Covey_V1_PurgeLeakResponse
+
+        /// Handle the "Usage" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's disk is used for.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_UsageRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_UsageResponse` to respond with.
+        func usage(
+            request: Covey_V1_UsageRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_UsageResponse
     }
 }
 
@@ -352,6 +420,17 @@ extension Covey_V1_Monitoring.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Covey_V1_Monitoring.Method.Usage.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_UsageRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_UsageResponse>(),
+            handler: { request, context in
+                try await self.usage(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -396,6 +475,17 @@ extension Covey_V1_Monitoring.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_PurgeLeakResponse> {
         let response = try await self.purgeLeak(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func usage(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_UsageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_UsageResponse> {
+        let response = try await self.usage(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -451,6 +541,19 @@ extension Covey_V1_Monitoring.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Covey_V1_PurgeLeakResponse> {
         return GRPCCore.ServerResponse<Covey_V1_PurgeLeakResponse>(
             message: try await self.purgeLeak(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func usage(
+        request: GRPCCore.ServerRequest<Covey_V1_UsageRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_UsageResponse> {
+        return GRPCCore.ServerResponse<Covey_V1_UsageResponse>(
+            message: try await self.usage(
                 request: request.message,
                 context: context
             ),
@@ -546,6 +649,29 @@ extension Covey_V1_Monitoring {
             deserializer: some GRPCCore.MessageDeserializer<Covey_V1_PurgeLeakResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_PurgeLeakResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Usage" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's disk is used for.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_UsageRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_UsageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_UsageResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func usage<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_UsageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_UsageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_UsageResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_UsageResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -688,6 +814,40 @@ extension Covey_V1_Monitoring {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Usage" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's disk is used for.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_UsageRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_UsageRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_UsageResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func usage<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_UsageRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_UsageRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_UsageResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_UsageResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_Monitoring.Method.Usage.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -793,6 +953,35 @@ extension Covey_V1_Monitoring.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_PurgeLeakRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_PurgeLeakResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Usage" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the node's disk is used for.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_UsageRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func usage<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_UsageRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_UsageResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.usage(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_UsageRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_UsageResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -916,6 +1105,39 @@ extension Covey_V1_Monitoring.ClientProtocol {
             metadata: metadata
         )
         return try await self.purgeLeak(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Usage" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the node's disk is used for.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func usage<Result>(
+        _ message: Covey_V1_UsageRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_UsageResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_UsageRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.usage(
             request: request,
             options: options,
             onResponse: handleResponse

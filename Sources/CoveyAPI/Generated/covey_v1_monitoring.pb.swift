@@ -69,6 +69,56 @@ package nonisolated enum Covey_V1_DiskStrategy: SwiftProtobuf.Enum, Swift.CaseIt
 
 }
 
+package nonisolated enum Covey_V1_DiskUsageKind: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case images // = 1
+  case blobs // = 2
+  case kernels // = 3
+  case volumes // = 4
+  case machines // = 5
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .images
+    case 2: self = .blobs
+    case 3: self = .kernels
+    case 4: self = .volumes
+    case 5: self = .machines
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .images: return 1
+    case .blobs: return 2
+    case .kernels: return 3
+    case .volumes: return 4
+    case .machines: return 5
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Covey_V1_DiskUsageKind] = [
+    .unspecified,
+    .images,
+    .blobs,
+    .kernels,
+    .volumes,
+    .machines,
+  ]
+
+}
+
 package nonisolated struct Covey_V1_VersionRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -310,12 +360,60 @@ package nonisolated struct Covey_V1_PurgeLeakResponse: Sendable {
   package init() {}
 }
 
+package nonisolated struct Covey_V1_UsageRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What one kind of things takes on the node's disk.
+package nonisolated struct Covey_V1_DiskUsage: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var kind: Covey_V1_DiskUsageKind = .unspecified
+
+  package var count: Int64 = 0
+
+  package var sizeBytes: Int64 = 0
+
+  package var allocatedBytes: Int64 = 0
+
+  /// Of the allocated bytes those that nothing needs.
+  package var reclaimableBytes: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_UsageResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var items: [Covey_V1_DiskUsage] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "covey.v1"
 
 nonisolated extension Covey_V1_DiskStrategy: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0DISK_STRATEGY_UNSPECIFIED\0\u{1}DISK_STRATEGY_REFLINK\0\u{1}DISK_STRATEGY_QCOW2\0\u{1}DISK_STRATEGY_DEVICE_MAPPER\0\u{1}DISK_STRATEGY_COPY\0")
+}
+
+nonisolated extension Covey_V1_DiskUsageKind: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0DISK_USAGE_KIND_UNSPECIFIED\0\u{1}DISK_USAGE_KIND_IMAGES\0\u{1}DISK_USAGE_KIND_BLOBS\0\u{1}DISK_USAGE_KIND_KERNELS\0\u{1}DISK_USAGE_KIND_VOLUMES\0\u{1}DISK_USAGE_KIND_MACHINES\0")
 }
 
 nonisolated extension Covey_V1_VersionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -798,6 +896,105 @@ nonisolated extension Covey_V1_PurgeLeakResponse: SwiftProtobuf.Message, SwiftPr
   }
 
   package static func ==(lhs: Covey_V1_PurgeLeakResponse, rhs: Covey_V1_PurgeLeakResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_UsageRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UsageRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_UsageRequest, rhs: Covey_V1_UsageRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_DiskUsage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DiskUsage"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}count\0\u{3}size_bytes\0\u{3}allocated_bytes\0\u{3}reclaimable_bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.count) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.sizeBytes) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.allocatedBytes) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.reclaimableBytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.kind != .unspecified {
+      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 1)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularInt64Field(value: self.count, fieldNumber: 2)
+    }
+    if self.sizeBytes != 0 {
+      try visitor.visitSingularInt64Field(value: self.sizeBytes, fieldNumber: 3)
+    }
+    if self.allocatedBytes != 0 {
+      try visitor.visitSingularInt64Field(value: self.allocatedBytes, fieldNumber: 4)
+    }
+    if self.reclaimableBytes != 0 {
+      try visitor.visitSingularInt64Field(value: self.reclaimableBytes, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_DiskUsage, rhs: Covey_V1_DiskUsage) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.sizeBytes != rhs.sizeBytes {return false}
+    if lhs.allocatedBytes != rhs.allocatedBytes {return false}
+    if lhs.reclaimableBytes != rhs.reclaimableBytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_UsageResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UsageResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}items\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_UsageResponse, rhs: Covey_V1_UsageResponse) -> Bool {
+    if lhs.items != rhs.items {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

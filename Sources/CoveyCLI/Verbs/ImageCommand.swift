@@ -10,7 +10,7 @@ struct ImageCommand: AsyncParsableCommand {
             ImageListCommand.self, ImagePullCommand.self, ImageBuildCommand.self, ImageInspectCommand.self,
             ImageHistoryCommand.self, ImageExportCommand.self, ImageImportCommand.self,
             ImageRemoveCommand.self, ImageRegisterCommand.self, ImagePromoteCommand.self,
-            ImageCatalogCommand.self,
+            ImageCatalogCommand.self, ImageTagCommand.self, ImagePruneCommand.self,
         ])
 }
 

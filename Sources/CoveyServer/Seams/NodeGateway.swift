@@ -177,6 +177,12 @@ package protocol NodeGateway: Sendable {
     /// What lies in quarantine.
     func leaks(on node: NodeID) async throws -> [Leak]
 
+    /// What the node's disk is used for, and what would go if the images `without` did; images by their ids.
+    func usage(on node: NodeID, without: Set<ImageID>) async throws -> NodeUsage
+
+    /// Removes blobs that no image and no pull needs; nothing while an image is being made.
+    func collectBlobs(on node: NodeID) async throws
+
     /// Removes one thing from quarantine; idempotent. Errors: ``ErrorCode/notFound``.
     func purge(on node: NodeID, leak id: String) async throws
 

@@ -103,10 +103,19 @@ extension ImageService {
         _ name: String, _ source: ImageSpec.Source, _ tenant: Tenant, labels: [String: String], requestID: String,
         kernel: String? = nil
     ) async throws -> Covey_V1_ImageMutation {
+        try await create(
+            name, ImageSpec(source: source, architecture: context.settings.architecture, kernel: kernel), tenant,
+            labels: labels, requestID: requestID)
+    }
+
+    func create(
+        _ name: String, _ spec: ImageSpec, _ tenant: Tenant, labels: [String: String], requestID: String
+    ) async throws -> Covey_V1_ImageMutation {
+        try Names.checkImage(name)
+        try context.validation.check(labels: labels)
         do {
             let made = try await context.repositories.images.create(
-                tenant, name: name, labels: labels,
-                spec: ImageSpec(source: source, architecture: context.settings.architecture, kernel: kernel),
+                tenant, name: name, labels: labels, spec: spec,
                 node: context.settings.node, requestID: context.requestID(requestID))
             return mutation(made.image, made.operation)
         } catch var error as CoveyError where error.code == .conflict && error.remedy == nil {

@@ -62,19 +62,14 @@ package struct ImageService: Covey_V1_Images.SimpleServiceProtocol {
     ) async throws -> Covey_V1_ImageMutation {
         let image = try await image(request.tenant, request.name)
         let id = image.metadata.id
-        let users = try await context.repositories.machines.list().items.filter { $0.spec.imageID == id }
-        if let user = users.first {
-            throw CoveyError(
-                .conflict, "image \(image.metadata.name) is used by \(users.count) vm, such as \(user.metadata.name)",
-                remedy: "remove them first: covey vm rm \(user.metadata.name)",
-                resource: ResourceReference("image", image.metadata.name))
-        }
+        // The node looks again once the image is marked; most are told here, without its being marked at all.
+        try await context.repositories.imageUses().check(id, name: image.metadata.name)
         let removed = try await context.repositories.images.requestRemoval(
             id, node: context.settings.node, requestID: context.requestID(request.requestID))
         return mutation(removed.image, removed.operation)
     }
 
-    private func image(_ tenant: String, _ name: String) async throws -> Image {
+    func image(_ tenant: String, _ name: String) async throws -> Image {
         guard !name.isEmpty else { throw CoveyError(.invalid, "the request names no image") }
         return try await context.repositories.images.get(try Tenant(named: tenant), name)
     }

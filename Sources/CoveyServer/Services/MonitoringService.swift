@@ -42,6 +42,20 @@ package struct MonitoringService: Covey_V1_Monitoring.SimpleServiceProtocol {
         return response
     }
 
+    package func usage(
+        request: Covey_V1_UsageRequest, context call: ServerContext
+    ) async throws -> Covey_V1_UsageResponse {
+        let pruning = ImagePruning(context)
+        let images: [Image]
+        do { images = try await pruning.unneeded(nil, all: true) } catch let error as CoveyError
+            where error.code == .corrupt
+        { images = [] }
+        let usage = try await pruning.usage(without: images)
+        var response = Covey_V1_UsageResponse()
+        response.items = usage.figures.map { Covey_V1_DiskUsage($0) }
+        return response
+    }
+
     package func purgeLeak(
         request: Covey_V1_PurgeLeakRequest, context call: ServerContext
     ) async throws -> Covey_V1_PurgeLeakResponse {

@@ -2,13 +2,14 @@ package import CoveyModel
 
 /// Images. As ``Machines``, without nodes.
 package struct Images: Sendable {
-    private let core: RepositoryCore
+    let core: RepositoryCore
     private var table: ResourceTable<Image> { ResourceTable(core: core) }
 
     init(_ core: RepositoryCore) { self.core = core }
 
     /// Asks for an image, with its operation, in one transaction.
-    /// Errors: ``ErrorCode/conflict`` for a name that is taken or a request id that was used for something else.
+    /// Errors: ``ErrorCode/conflict`` for a name that is taken, a request id that was used for something else, or
+    /// where the image that it is made of is being deleted.
     package func create(
         _ tenant: Tenant, name: String, labels: [String: String] = [:], spec: ImageSpec, node: NodeID,
         requestID: String, kind: OperationKind = .buildImage
@@ -17,11 +18,44 @@ package struct Images: Sendable {
         let metadata = Metadata(
             id: core.ids.next(Image.self), name: name, tenant: tenant.description, labels: labels,
             createdAt: core.now())
-        let made = try await table.create(
-            Image(metadata: metadata, spec: spec, status: ImageStatus()), node: node, bound: false,
-            requestID: requestID, kind: kind, digest: try core.digest(kind, name, labels, spec)
-        ) { _ in nil }
-        return (made.resource, made.operation)
+        let digest = try core.digest(kind, name, labels, spec)
+        do {
+            let made = try await table.create(
+                Image(metadata: metadata, spec: spec, status: ImageStatus()), node: node, bound: false,
+                requestID: requestID, kind: kind, digest: digest
+            ) { draft in
+                if let needed = spec.neededImage { try await expectKept(needed, &draft) }
+                return nil
+            }
+            return (made.resource, made.operation)
+        } catch let error as CoveyError where spec.neededImage != nil {
+            guard let first = try await table.earlier(error, tenant, requestID: requestID, digest: digest) else {
+                throw error
+            }
+            return first
+        }
+    }
+
+    /// Lets a transaction fail where an image is on its way out, or goes there meanwhile.
+    ///
+    /// Errors: ``ErrorCode/notFound``, ``ErrorCode/conflict`` where it is being deleted.
+    func expectKept(_ id: ImageID, _ draft: inout Draft) async throws {
+        let loaded = try await table.load(id)
+        guard loaded.status.state != .deleting else {
+            throw CoveyError(
+                .conflict, "image \(loaded.record.name) is being deleted",
+                resource: ResourceReference("image", loaded.record.name))
+        }
+        draft.expect(loaded.statusEntry)
+    }
+
+    /// Takes back that an image is to be deleted; idempotent.
+    package func keep(_ id: ImageID) async throws {
+        _ = try await table.updateStatus(id) { status in
+            guard status.state == .deleting else { return }
+            // One that was never made is made now.
+            status.state = status.digest == nil ? .pending : .ready
+        }
     }
 
     /// An image by id. Errors: ``ErrorCode/notFound``, ``ErrorCode/corrupt``.

@@ -17,7 +17,8 @@ package struct Machines: Sendable {
     ///
     /// - Parameters:
     ///   - requestID: The caller's request id; a repeat with the same content returns the first result.
-    /// - Throws: ``ErrorCode/conflict`` where the name is taken, or the request id was used for something else;
+    /// - Throws: ``ErrorCode/conflict`` where the name is taken, the request id was used for something else, or the
+    ///   image is being deleted;
     ///   ``ErrorCode/invalid`` for a bad name; ``ErrorCode/exhausted`` where the node has no uid slot left.
     package func create(
         _ tenant: Tenant, name: String, labels: [String: String] = [:], spec: MachineSpec, node: NodeID,
@@ -38,13 +39,12 @@ package struct Machines: Sendable {
         do {
             return try await create(
                 VirtualMachine(metadata: metadata, spec: spec, status: status), node, requestID, kind, digest)
-        } catch let error as CoveyError where error.code == .conflict && !spec.volumes.isEmpty {
-            // The machine that has the volume may be the one that this request made before.
-            let entry = try await core.store.get(KeySpace.request(tenant.description, requestID))
-            guard let first = try await table.firstResult(entry, requestID: requestID, digest: digest),
-                let operation = first.operation
-            else { throw error }
-            return (first.resource, operation)
+        } catch let error as CoveyError where spec.imageID != nil || !spec.volumes.isEmpty {
+            // The machine that has the volume may be the one that this request made before; its image may be gone.
+            guard let first = try await table.earlier(error, tenant, requestID: requestID, digest: digest) else {
+                throw error
+            }
+            return first
         }
     }
 
@@ -62,6 +62,7 @@ package struct Machines: Sendable {
             draft.create(KeySpace.uid(node, slot), Array(metadata.id.description.utf8))
             let binding = BindingRecord(tenant: metadata.tenant, generation: metadata.generation)
             draft.create(KeySpace.binding(node, metadata.id), try BindingRecord.format.encode(binding))
+            if let image = machine.spec.imageID { try await Images(core).expectKept(image, &draft) }
             for mount in machine.spec.volumes {
                 try await Volumes(core).give(mount, to: metadata.id, name: metadata.name, node: node, &draft)
             }

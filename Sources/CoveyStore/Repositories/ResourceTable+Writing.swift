@@ -75,6 +75,18 @@ extension ResourceTable {
         }
     }
 
+    /// What a request made before, where its repeat fails because of what it did then; nil where it made nothing.
+    func earlier(
+        _ error: CoveyError, _ tenant: Tenant, requestID: String, digest: String
+    ) async throws -> (Resource, Operation)? {
+        guard error.code == .conflict || error.code == .notFound else { return nil }
+        let entry = try await core.store.get(KeySpace.request(tenant.description, requestID))
+        guard let first = try await firstResult(entry, requestID: requestID, digest: digest),
+            let operation = first.operation
+        else { return nil }
+        return (first.resource, operation)
+    }
+
     /// Makes a resource with its name and operation, in one transaction.
     ///
     /// - Parameters:

@@ -32,6 +32,19 @@ package struct SimulatedArtifacts: ImageLibrary, KernelLibrary, RootDiskStore {
 
     package func image(_ id: ImageID) async throws -> StoredImage { stored }
 
+    package func link(_ id: ImageID, to source: ImageID) async throws -> StoredImage {
+        try host.check("image")
+        return stored
+    }
+
+    package func usage(without: Set<ImageID>, awaited: Bool) async throws -> ImageUsage {
+        ImageUsage(
+            images: DiskUsage(kind: .images), blobs: DiskUsage(kind: .blobs),
+            items: without.map { PrunedItem(kind: .image, name: "\($0)", freed: .mebibytes(1)) })
+    }
+
+    package func collect() async throws {}
+
     package func remove(_ id: ImageID) async throws {}
 
     package func release(_ source: ImageSpec.Source) async throws {}
