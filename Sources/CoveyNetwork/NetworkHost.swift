@@ -10,7 +10,7 @@ package protocol NetworkHost: Sendable {
     /// stand. Taps that a VMM holds open keep their names. Calls that come while one runs are taken together.
     ///
     /// Returns what could not be carried, by interface or network; the rest is. Errors: ``ErrorCode/unsupported``
-    /// where the host cannot carry networks at all, ``ErrorCode/unavailable`` where it could not for now.
+    /// where the host cannot carry networks at all, ``ErrorCode/unavailable`` where it may later.
     func apply(_ state: NetworkState) async throws -> [NetworkProblem]
 
     /// The name of an interface's tap, which the VMM's process opens; nil before ``apply(_:)`` has made it.
