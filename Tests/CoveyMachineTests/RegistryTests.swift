@@ -197,6 +197,7 @@ struct RegistryTests {
         try await registry.push(megabytes: 5)
         let name = "\(registry.host)/test/box:1"
         try await TestHost.with(configuration: "registry:\n  plain-http: \(registry.host)\n") { host in
+            try await host.importKernel()
             try await host.succeed("image", "pull", name)
             try await host.succeed("image", "tag", name, "mine")
             let blobs = "\(host.root)/images/blobs/sha256"

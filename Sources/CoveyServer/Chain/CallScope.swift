@@ -40,6 +40,8 @@ extension Covey_V1_DeleteVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_ListExecsRequest: TenantMessage {}
 extension Covey_V1_LogsRequest: TenantMessage {}
 extension Covey_V1_BuildImageRequest: MutationMessage {}
+extension Covey_V1_TagImageRequest: MutationMessage {}
+extension Covey_V1_PruneImagesRequest: MutationMessage {}
 extension Covey_V1_GetImageRequest: TenantMessage {}
 extension Covey_V1_ListImagesRequest: TenantMessage {}
 extension Covey_V1_DeleteImageRequest: MutationMessage {}
