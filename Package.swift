@@ -112,8 +112,8 @@ let surfaces: [Target] = [
     module(
         "CoveyServer",
         [
-            "CoveyAPI", "CoveyStore", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf, nioCore,
-            nioPosix, nioHTTP2, nioHPACK, logging, crypto,
+            "CoveyAPI", "CoveyStore", "CoveyNetwork", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf,
+            nioCore, nioPosix, nioHTTP2, nioHPACK, logging, crypto,
         ]),
 ]
 
@@ -123,7 +123,7 @@ let assembly: [Target] = [
         [
             "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyEtcdStore", "CoveyVMM", "CoveyQEMU",
             "CoveyImages", "CoveyDisks", "CoveyRootDisks", "CoveyRegistry", "CoveyCatalogs", "CoveyGuestChannel",
-            "CoveyGuestProtocol", "CoveyGuardClient", "CoveyModel",
+            "CoveyGuestProtocol", "CoveyGuardClient", "CoveyNetwork", "CoveyModel",
             "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
         ])
 ]
@@ -200,8 +200,8 @@ let beside: [Target] = [
     tests(
         "CoveyServerTests",
         [
-            "CoveyServer", "CoveyClient", "CoveyAPI", "CoveyStore", "CoveyModel", "CoveySystem", "CoveyTesting",
-            grpcCore, grpcInProcess, grpcProtobuf, protobuf, logging,
+            "CoveyServer", "CoveyClient", "CoveyAPI", "CoveyStore", "CoveyNetwork", "CoveyModel", "CoveySystem",
+            "CoveyTesting", grpcCore, grpcInProcess, grpcProtobuf, protobuf, logging,
         ]),
     tests(
         "CoveyCLITests",

@@ -1,5 +1,6 @@
 internal import CoveyGuestProtocol
 package import CoveyModel
+package import CoveyNetwork
 package import CoveyNode
 package import CoveyRegistry
 package import CoveyServer
@@ -13,10 +14,15 @@ package struct LocalGateway: NodeGateway {
     let reactor: Reactor
     let registries: RegistryAccess
     let layers: RegistryImages
+    let networks: any NetworkHost
 
     /// A gateway to an agent.
-    package init(agent: NodeAgent, reactor: Reactor, registries: RegistryAccess, layers: RegistryImages) {
+    package init(
+        agent: NodeAgent, reactor: Reactor, registries: RegistryAccess, layers: RegistryImages,
+        networks: any NetworkHost = NoNetworks()
+    ) {
         self.layers = layers
+        self.networks = networks
         self.agent = agent
         self.reactor = reactor
         self.registries = registries

@@ -1,4 +1,5 @@
 import CoveyModel
+import CoveyNetwork
 import CoveyServer
 import Synchronization
 
@@ -18,6 +19,11 @@ final class FakeGateway: NodeGateway {
         var loose: [PrunedItem] = []
         /// The images that were asked about.
         var asked: [Set<ImageID>] = []
+        var networks = NetworkHostFacts(available: false, problems: ["nft is not installed"])
+        var holders: [PortHolder] = []
+        var listening: [ListeningPort] = []
+        /// What each look at a machine sees.
+        var figures: [MachineFigures] = []
     }
 
     let state = Mutex(State())
@@ -170,5 +176,21 @@ final class FakeGateway: NodeGateway {
 
     func discardSpool(on node: NodeID, _ spool: SpoolToken) async throws {
         state.withLock { _ = $0.discarded.insert(spool.token) }
+    }
+
+    func networkFacts(on node: NodeID) async throws -> NetworkHostFacts { state.withLock { $0.networks } }
+
+    func portHolders(on node: NodeID, _ ports: [PublishedPort]) async throws -> [PortHolder] {
+        state.withLock { state in state.holders.filter { ports.contains($0.port) } }
+    }
+
+    func listeningPorts(on node: NodeID, of machine: VirtualMachine) async throws -> [ListeningPort] {
+        state.withLock { $0.listening }
+    }
+
+    func figures(on node: NodeID, of machine: VirtualMachine) async throws -> MachineFigures {
+        let next = state.withLock { $0.figures.count > 1 ? $0.figures.removeFirst() : $0.figures.first }
+        guard let next else { throw CoveyError(.conflict, "vm \(machine.metadata.name) does not run") }
+        return next
     }
 }

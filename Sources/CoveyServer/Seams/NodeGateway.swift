@@ -1,4 +1,5 @@
 package import CoveyModel
+package import CoveyNetwork
 
 /// What a caller sends to a program, in order. One stream has one reader.
 package struct ExecInputs: AsyncSequence, Sendable {
@@ -220,4 +221,19 @@ package protocol NodeGateway: Sendable {
     func checkLogin(
         on node: NodeID, registry: String, plainHTTP: Bool, _ credentials: RegistryCredentials
     ) async throws
+
+    /// What the node can do for networks.
+    func networkFacts(on node: NodeID) async throws -> NetworkHostFacts
+
+    /// Who on the node listens on or holds ports that are to be published; empty where all are free. Ports that Covey
+    /// itself has published are not told.
+    func portHolders(on node: NodeID, _ ports: [PublishedPort]) async throws -> [PortHolder]
+
+    /// What the programs in a guest listen on.
+    /// Errors: ``ErrorCode/conflict`` where the machine does not run; ``ErrorCode/unavailable`` where its agent is not
+    /// there.
+    func listeningPorts(on node: NodeID, of machine: VirtualMachine) async throws -> [ListeningPort]
+
+    /// What a machine has used. Errors: ``ErrorCode/conflict`` where it does not run.
+    func figures(on node: NodeID, of machine: VirtualMachine) async throws -> MachineFigures
 }

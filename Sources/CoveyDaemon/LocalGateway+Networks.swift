@@ -1,0 +1,26 @@
+package import CoveyModel
+package import CoveyNetwork
+internal import CoveyServer
+
+/// Networks, and what machines use.
+extension LocalGateway {
+    package func networkFacts(on node: NodeID) async throws -> NetworkHostFacts {
+        try check(node)
+        return await networks.facts()
+    }
+
+    package func portHolders(on node: NodeID, _ ports: [PublishedPort]) async throws -> [PortHolder] {
+        try check(node)
+        return try await networks.holders(ports)
+    }
+
+    package func listeningPorts(on node: NodeID, of machine: VirtualMachine) async throws -> [ListeningPort] {
+        try check(node)
+        throw CoveyError(.unsupported, "this daemon does not ask guests what they listen on")
+    }
+
+    package func figures(on node: NodeID, of machine: VirtualMachine) async throws -> MachineFigures {
+        try check(node)
+        throw CoveyError(.unsupported, "this daemon does not count what machines use")
+    }
+}
