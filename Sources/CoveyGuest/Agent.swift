@@ -41,7 +41,9 @@ package enum Agent {
         }
     }
 
-    private static let abilities: GuestAbilities = [.exec, .terminal, .clock, .shutdown, .imageInit, .mounts]
+    private static let abilities: GuestAbilities = [
+        .exec, .terminal, .clock, .shutdown, .imageInit, .mounts, .figures,
+    ]
 
     private static func serve(_ hello: GuestHello, besideInit: GuestConfiguration?) throws(SystemError) {
         let loop = try EventLoop()

@@ -50,5 +50,16 @@ final class ChannelSession: GuestSession {
 
     func ping() async throws { _ = try await core.perform(.ping) }
 
+    func setNetwork(_ network: GuestNetwork, hostname: String?) async throws {
+        _ = try await core.perform(.setNetwork(network, hostname: hostname))
+    }
+
+    func listeningPorts() async throws -> [ListeningPort] { try await core.perform(.listeningPorts).ports }
+
+    func usage() async throws -> GuestUsage {
+        guard let usage = try await core.perform(.usage).usage else { throw core.breach("an answer without a result") }
+        return usage
+    }
+
     func close() async { core.end(nil) }
 }

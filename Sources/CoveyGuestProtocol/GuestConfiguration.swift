@@ -28,13 +28,19 @@ package struct GuestConfiguration: Hashable, Sendable {
     package var overflow: GuestOverflow
     /// Disks to be put into place before the machine's purpose begins; only for agents with ``GuestAbilities/mounts``.
     package var mounts: [GuestMount]
+    /// Interfaces, resolver and hosts; nil leaves the machine with loopback and its own name. Only for agents with
+    /// ``GuestAbilities/network``.
+    package var network: GuestNetwork?
+    /// Certificate authorities that the guest's programs trust beside the image's, each in PEM form; only for agents
+    /// with ``GuestAbilities/certificates``.
+    package var certificates: [String]
 
     /// Makes a configuration.
     package init(
         hostname: String? = nil, clock: Timestamp? = nil, purpose: GuestPurpose,
         environment: [String: String] = [:], image: ImageConfiguration = ImageConfiguration(),
         terminalSize: GuestTerminalSize = GuestTerminalSize(), overflow: GuestOverflow = .blockWhileAttached,
-        mounts: [GuestMount] = []
+        mounts: [GuestMount] = [], network: GuestNetwork? = nil, certificates: [String] = []
     ) {
         self.hostname = hostname
         self.clock = clock
@@ -44,6 +50,8 @@ package struct GuestConfiguration: Hashable, Sendable {
         self.terminalSize = terminalSize
         self.overflow = overflow
         self.mounts = mounts
+        self.network = network
+        self.certificates = certificates
     }
 }
 

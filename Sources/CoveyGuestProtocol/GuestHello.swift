@@ -18,6 +18,12 @@ package struct GuestAbilities: OptionSet, Hashable, Sendable {
     package static let imageInit = GuestAbilities(rawValue: 1 << 4)
     /// Mounts disks where it is told to.
     package static let mounts = GuestAbilities(rawValue: 1 << 8)
+    /// Sets interfaces, resolver and hosts, also while the machine runs.
+    package static let network = GuestAbilities(rawValue: 1 << 9)
+    /// Says what listens in the guest, and what the guest uses.
+    package static let figures = GuestAbilities(rawValue: 1 << 10)
+    /// Lets the guest's programs trust further certificates.
+    package static let certificates = GuestAbilities(rawValue: 1 << 11)
 }
 
 /// When the stages of a guest's boot were reached, on the guest's clock since its kernel started.

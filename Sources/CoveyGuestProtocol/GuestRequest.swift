@@ -22,6 +22,12 @@ package enum GuestRequest: Hashable, Sendable {
     case setClock(Timestamp)
     /// Answer.
     case ping
+    /// Change the network, and the host name where one is given.
+    case setNetwork(GuestNetwork, hostname: String?)
+    /// Say what listens.
+    case listeningPorts
+    /// Say what is used.
+    case usage
 }
 
 /// How a host attaches to a program.
@@ -70,16 +76,22 @@ package struct GuestReply: Hashable, Sendable {
     package var execs: [GuestExecInfo]
     /// The answer to `attach`, or to `start` with an attachment.
     package var attached: Attached?
+    /// The answer to `listeningPorts`.
+    package var ports: [ListeningPort]
+    /// The answer to `usage`.
+    package var usage: GuestUsage?
 
     /// Makes a reply.
     package init(
         number: UInt64, error: CoveyError? = nil, configured: GuestConfigured? = nil, execs: [GuestExecInfo] = [],
-        attached: Attached? = nil
+        attached: Attached? = nil, ports: [ListeningPort] = [], usage: GuestUsage? = nil
     ) {
         self.number = number
         self.error = error
         self.configured = configured
         self.execs = execs
         self.attached = attached
+        self.ports = ports
+        self.usage = usage
     }
 }

@@ -82,6 +82,17 @@ package protocol GuestSession: Sendable {
     /// Returns when the guest has answered.
     func ping() async throws
 
+    /// Changes interfaces, resolver and hosts of a machine that was configured, and its host name where one is given.
+    /// What an earlier network set and this one lacks is taken away. Errors: ``ErrorCode/conflict`` before
+    /// ``configure(_:)``, ``ErrorCode/notFound`` where the machine has no such interface.
+    func setNetwork(_ network: GuestNetwork, hostname: String?) async throws
+
+    /// What programs in the guest listen on, by port; at most ``ListeningPort/mostInGuest``.
+    func listeningPorts() async throws -> [ListeningPort]
+
+    /// What the guest uses of what it has.
+    func usage() async throws -> GuestUsage
+
     /// Ends the session; what runs in the guest goes on. Idempotent.
     func close() async
 }

@@ -153,7 +153,8 @@ package struct HostSideSession {
         switch request {
         case .start(_, let attachment): pending[number] = .some(attachment)
         case .attach(_, let attachment): pending[number] = .some(attachment)
-        case .configure, .execs, .acknowledge, .signal, .resize, .shutdown, .setClock, .ping:
+        case .configure, .execs, .acknowledge, .signal, .resize, .shutdown, .setClock, .ping, .setNetwork,
+            .listeningPorts, .usage:
             pending[number] = .some(nil)
         }
         return (number, MessageAssembler.frames(session: session, channel: 0, type: .request, message))

@@ -48,6 +48,8 @@ extension GuestReply {
                 $0.put(3, attached.inputCredit)
             }
         }
+        for port in ports { out.put(6) { port.encode(&$0) } }
+        if let usage { out.put(7) { usage.encode(&$0) } }
         return out.bytes
     }
 
@@ -68,6 +70,13 @@ extension GuestReply {
                 from: try attached.offsets(1), inputTaken: try attached.number(2) ?? 0,
                 inputCredit: try attached.number(3) ?? 0)
         }
+        for port in try fields.messages(6) {
+            guard reply.ports.count < ListeningPort.mostInGuest else {
+                throw FrameFault("more ports than a guest lists")
+            }
+            reply.ports.append(try ListeningPort(port))
+        }
+        if let usage = try fields.message(7) { reply.usage = try GuestUsage(usage) }
         return reply
     }
 }

@@ -14,7 +14,7 @@ extension GuestRequest {
         case .attach(let id, let attachment):
             out.put(6, id)
             out.put(5, attachment)
-        case .execs, .ping: break
+        case .execs, .ping, .listeningPorts, .usage: break
         case .acknowledge(let id): out.put(6, id)
         case .signal(let id, let number):
             out.put(6, id)
@@ -26,6 +26,9 @@ extension GuestRequest {
             out.put(9, UInt64(how.rawValue))
             out.put(10, grace)
         case .setClock(let time): out.put(11, signed: time.milliseconds)
+        case .setNetwork(let network, let hostname):
+            out.put(12) { network.encode(&$0) }
+            out.put(13, hostname)
         }
         return out.bytes
     }
@@ -42,6 +45,9 @@ extension GuestRequest {
         case .shutdown: 8
         case .setClock: 9
         case .ping: 10
+        case .setNetwork: 11
+        case .listeningPorts: 12
+        case .usage: 13
         }
     }
 
@@ -71,6 +77,11 @@ extension GuestRequest {
             return .shutdown(try fields.value(9, GuestShutdown.self), graceMilliseconds: try fields.number(10) ?? 0)
         case 9: return .setClock(Timestamp(milliseconds: try fields.signed(11) ?? 0))
         case 10: return .ping
+        case 11:
+            guard let inner = try fields.message(12) else { throw FrameFault("an empty network") }
+            return .setNetwork(try GuestNetwork(inner), hostname: fields.text(13))
+        case 12: return .listeningPorts
+        case 13: return .usage
         case _: return nil
         }
     }
@@ -94,6 +105,8 @@ extension GuestConfiguration {
         out.put(8, terminalSize)
         out.put(9, UInt64(overflow.rawValue))
         for mount in mounts { out.put(10) { mount.encode(&$0) } }
+        if let network { out.put(11) { network.encode(&$0) } }
+        for certificate in certificates { out.put(12, certificate) }
     }
 
     fileprivate init(_ fields: FieldReader) throws(FrameFault) {
@@ -112,6 +125,8 @@ extension GuestConfiguration {
             image: try fields.image(7), terminalSize: try fields.terminalSize(8),
             overflow: try fields.value(9, GuestOverflow.self))
         for mount in try fields.messages(10) { mounts.append(try GuestMount(mount)) }
+        if let inner = try fields.message(11) { network = try GuestNetwork(inner) }
+        certificates = fields.texts(12)
     }
 }
 

@@ -55,6 +55,10 @@ package struct LaunchPlan: Hashable, Sendable {
     package var kernelArguments: [String]
     /// The disks, in the order in which the guest sees them.
     package var disks: [DiskPlan]
+    /// What each disk that may be written to reads and writes in a second; nil is without bound.
+    package var diskLimit: TrafficLimit?
+    /// The network interfaces, in the order in which the guest sees them.
+    package var interfaces: [InterfacePlan]
     /// A folder of this run that only root can enter, for sockets; it exists.
     package var runFolder: String
     /// The guest memory's file on a tmpfs of ours; the driver makes it and ``VMMDriver/destroy(_:)`` removes it.
@@ -70,8 +74,8 @@ package struct LaunchPlan: Hashable, Sendable {
     package init(
         machine: MachineID, name: String, instance: InstanceID, runGeneration: Int64, accelerator: Accelerator,
         cpus: Int, memory: ByteCount, kernel: String, initramfs: String, kernelArguments: [String] = [],
-        disks: [DiskPlan], runFolder: String, memoryFile: String, consoleLog: String,
-        consoleLimit: ByteCount = .mebibytes(8), user: UInt32
+        disks: [DiskPlan], diskLimit: TrafficLimit? = nil, interfaces: [InterfacePlan] = [], runFolder: String,
+        memoryFile: String, consoleLog: String, consoleLimit: ByteCount = .mebibytes(8), user: UInt32
     ) {
         self.machine = machine
         self.name = name
@@ -84,6 +88,8 @@ package struct LaunchPlan: Hashable, Sendable {
         self.initramfs = initramfs
         self.kernelArguments = kernelArguments
         self.disks = disks
+        self.diskLimit = diskLimit
+        self.interfaces = interfaces
         self.runFolder = runFolder
         self.memoryFile = memoryFile
         self.consoleLog = consoleLog

@@ -11,6 +11,8 @@ struct SimulatedGuest: Sendable {
     var booted = false
     var configured = false
     var hostname: String?
+    var network: GuestNetwork?
+    var ports: [ListeningPort] = []
     var execs: [String: Exec] = [:]
     var end: RunEnd?
 
@@ -41,6 +43,14 @@ extension SimulatedHost {
     package func finishProgram(_ name: String, _ exit: GuestExit) {
         change { $0.processes[name]?.guest.execs[mainExecID]?.exit = exit }
     }
+
+    /// Lets a guest's programs listen.
+    package func listen(_ name: String, on ports: [ListeningPort]) {
+        change { $0.processes[name]?.guest.ports = ports }
+    }
+
+    /// The network that a guest was told of; nil before, and without one.
+    package func guestNetwork(_ name: String) -> GuestNetwork? { processes[name]?.guest.network }
 
     /// Ends a guest from inside.
     package func end(_ name: String, _ end: RunEnd) {
@@ -88,7 +98,7 @@ package final class SimulatedSession: GuestSession {
         self.name = name
         let process = host.processes[name]
         hello = GuestHello(
-            abilities: [.exec, .clock, .shutdown, .mounts], agentVersion: "simulated", bootID: name,
+            abilities: [.exec, .clock, .shutdown, .mounts, .network, .figures], agentVersion: "simulated", bootID: name,
             timings: GuestBootTimings(agentStarted: .milliseconds(1), rootMounted: .milliseconds(2)),
             configured: process?.guest.configured ?? false)
         let (events, continuation) = AsyncStream<GuestEvent>.makeStream()
@@ -118,6 +128,7 @@ package final class SimulatedSession: GuestSession {
             if guest.configured { return false }
             guest.configured = true
             guest.hostname = configuration.hostname
+            guest.network = configuration.network
             if case .program(let program) = configuration.purpose { guest.start(mainExecID, program) }
             return true
         }
@@ -179,6 +190,22 @@ package final class SimulatedSession: GuestSession {
     package func setClock(_ time: Timestamp) async throws {}
 
     package func ping() async throws { try guest { _ in } }
+
+    package func setNetwork(_ network: GuestNetwork, hostname: String?) async throws {
+        try guest { guest in
+            guard guest.configured else { throw CoveyError(.conflict, "the machine is not configured") }
+            guest.network = network
+            if let hostname { guest.hostname = hostname }
+        }
+    }
+
+    package func listeningPorts() async throws -> [ListeningPort] { try guest { $0.ports } }
+
+    package func usage() async throws -> GuestUsage {
+        try guest { _ in
+            GuestUsage(memory: .mebibytes(128), available: .mebibytes(96), load: 0.25)
+        }
+    }
 
     package func close() async {
         watch.cancel()
