@@ -88,6 +88,7 @@ let adapters: [Target] = [
     module("CoveyCatalogs", ["CoveyImages", "CoveyRegistry", "CoveyModel", "CoveySystem", crypto]),
     module("CoveyGuestChannel", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     module("CoveyGuardClient", ["CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem"]),
+    module("CoveyNames", ["CoveyNetwork", "CoveyModel", "CoveySystem", "CCovey"]),
 ]
 
 let behaviour: [Target] = [
@@ -191,6 +192,7 @@ let beside: [Target] = [
     tests(
         "CoveyCatalogsTests",
         ["CoveyCatalogs", "CoveyImages", "CoveyModel", "CoveySystem", "CoveyTesting", crypto], exclude: ["Corpus"]),
+    tests("CoveyNamesTests", ["CoveyNames", "CoveyNetwork", "CoveyModel", "CoveySystem", "CoveyTesting"]),
     tests(
         "CoveyNodeTests",
         [
@@ -220,8 +222,8 @@ let benchmarks: [Target] = [
     .executableTarget(
         name: "covey-bench",
         dependencies: [
-            "CoveyClient", "CoveyNode", "CoveySQLiteStore", "CoveyStore", "CoveyTesting", "CoveyModel", "CoveySystem",
-            grdb, logging,
+            "CoveyClient", "CoveyNames", "CoveyNetwork", "CoveyNode", "CoveySQLiteStore", "CoveyStore", "CoveyTesting",
+            "CoveyModel", "CoveySystem", grdb, logging,
         ], path: "Benchmarks/covey-bench", swiftSettings: common)
 ]
 
