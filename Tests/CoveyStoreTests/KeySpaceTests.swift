@@ -39,6 +39,12 @@ struct KeySpaceTests {
             (KeySpace.defaultKernel("default"), "default/kernel/default"),
             (KeySpace.requests, "request/"),
             (KeySpace.request("default", "é/ 1"), "request/default/%C3%A9%2F%201"),
+            (KeySpace.election("a/b"), "election/a%2Fb"),
+            (KeySpace.openWork("jobs"), "queue/jobs/open/"),
+            (KeySpace.work("jobs", "1"), "queue/jobs/open/item/1"),
+            (KeySpace.claims("jobs"), "queue/jobs/open/claim/"),
+            (KeySpace.claim("jobs", "1"), "queue/jobs/open/claim/1"),
+            (KeySpace.finishedWork("jobs", "1"), "queue/jobs/done/1"),
         ]
         for (key, text) in table { #expect(key.text == text) }
     }

@@ -52,6 +52,19 @@ enum KeySpace {
     static let requests: StoreKey = "request/"
     static func request(_ tenant: String, _ id: String) -> StoreKey { "request/\(escaped(tenant))/\(escaped(id))" }
 
+    static func election(_ name: String) -> StoreKey { "election/\(escaped(name))" }
+
+    /// Offered work and its claims.
+    static func openWork(_ queue: String) -> StoreKey { "queue/\(escaped(queue))/open/" }
+    static func work(_ queue: String, _ id: String) -> StoreKey { "queue/\(escaped(queue))/open/item/\(id)" }
+    static func claims(_ queue: String) -> StoreKey { "queue/\(escaped(queue))/open/claim/" }
+    static func claim(_ queue: String, _ id: String) -> StoreKey { "queue/\(escaped(queue))/open/claim/\(id)" }
+    static func finishedWork(_ queue: String, _ id: String) -> StoreKey { "queue/\(escaped(queue))/done/\(id)" }
+    /// The last part of a key.
+    static func last(_ key: StoreKey) -> String {
+        key.text.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? ""
+    }
+
     /// The tenant and the id in a key that ``spec(_:_:)`` or ``status(_:_:)`` made; nil for another.
     static func resource<R: StoredResource>(_ key: StoreKey, _: R.Type = R.self) -> (
         tenant: String, id: Identifier<R>, isSpec: Bool

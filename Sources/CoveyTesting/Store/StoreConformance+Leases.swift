@@ -126,7 +126,7 @@ extension StoreConformance {
     ]
 
     /// Runs the store's own work beside the body.
-    private static func running(_ store: any Store, _ body: () async throws -> Void) async throws {
+    static func running(_ store: any Store, _ body: () async throws -> Void) async throws {
         let work = Task { try await store.run() }
         defer { work.cancel() }
         try await body()

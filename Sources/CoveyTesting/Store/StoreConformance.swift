@@ -35,7 +35,7 @@ package struct StoreConformance: Sendable {
     }
 
     /// All checks.
-    package static let checks = transactions + reading + watching + leases + random
+    package static let checks = transactions + reading + watching + leases + coordination + random
 }
 
 extension Store {
