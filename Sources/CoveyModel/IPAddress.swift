@@ -53,32 +53,25 @@ package struct IPv6Address: Hashable, Comparable, Sendable, CustomStringConverti
     package init?(_ text: String) {
         var groups: [UInt16] = []
         var gap: Int?
-        var rest = Substring(text)
-        if rest.hasPrefix("::") {
-            gap = 0
-            rest = rest.dropFirst(2)
-        } else if rest.hasPrefix(":") {
-            return nil
-        }
-        while !rest.isEmpty {
-            let end = rest.firstIndex(of: ":") ?? rest.endIndex
-            let part = rest[..<end]
-            if end == rest.endIndex, groups.count <= 6, let four = IPv4Address(String(part)) {
-                groups.append(UInt16(four.bits >> 16))
-                groups.append(UInt16(four.bits & 0xFFFF))
-                break
-            }
-            guard (1...4).contains(part.utf8.count), part.first != "+", part.first != "-",
-                let group = UInt16(part, radix: 16)
-            else { return nil }
-            groups.append(group)
-            rest = rest[end...].dropFirst()
-            if end == rest.startIndex && end != text.endIndex { continue }
-            if rest.isEmpty && end < text.endIndex { return nil }
-            if rest.hasPrefix(":") {
-                guard gap == nil else { return nil }
-                gap = groups.count
-                rest = rest.dropFirst()
+        let parts = text.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+        guard (3...9).contains(parts.count) else { return nil }
+        for (index, part) in parts.enumerated() {
+            if part.isEmpty {
+                // A colon at an end is one of two.
+                if index == 0 {
+                    guard parts[1].isEmpty else { return nil }
+                } else if index == parts.count - 1 {
+                    guard parts[index - 1].isEmpty else { return nil }
+                } else {
+                    guard gap == nil else { return nil }
+                    gap = groups.count
+                }
+            } else if index == parts.count - 1, let four = IPv4Address(String(Substring(part))) {
+                groups += [UInt16(four.bits >> 16), UInt16(four.bits & 0xFFFF)]
+            } else {
+                guard part.count <= 4, part.allSatisfy(\.isHexDigit), let group = UInt16(Substring(part), radix: 16)
+                else { return nil }
+                groups.append(group)
             }
         }
         if let gap {
@@ -118,6 +111,13 @@ package struct IPv6Address: Hashable, Comparable, Sendable, CustomStringConverti
     }
 
     package static func < (a: IPv6Address, b: IPv6Address) -> Bool { (a.high, a.low) < (b.high, b.low) }
+}
+
+extension UInt8 {
+    /// Whether it is a hex digit in ASCII.
+    fileprivate var isHexDigit: Bool {
+        (48...57).contains(self) || (97...102).contains(self) || (65...70).contains(self)
+    }
 }
 
 /// An address of either version.

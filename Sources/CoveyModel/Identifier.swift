@@ -111,6 +111,9 @@ package struct IdentifierSource: Sendable {
         self.random = random
     }
 
+    /// Random bits that are no id.
+    package func randomBits() -> UInt64 { random().0 }
+
     /// A new id.
     package func next<Subject>(_ subject: Subject.Type = Subject.self) -> Identifier<Subject> {
         Identifier(time: time(), random: random())

@@ -29,19 +29,15 @@ extension EgressRule: TextCoded {
     /// meant; IPv6 stands in brackets before a port, and `PORT` may be `FIRST-LAST`. Nil for anything else.
     package init?(_ text: String) {
         var rest = Substring(text)
-        for transport in TransportProtocol.allCases where rest.hasSuffix("/\(transport.rawValue)") {
-            self.transport = transport
-            rest = rest.dropLast(transport.rawValue.utf8.count + 1)
-        }
+        transport = TransportProtocol.strip(&rest)
         var place = rest
         if rest.hasPrefix("[") {
             guard let end = rest.firstIndex(of: "]") else { return nil }
             place = rest[rest.index(after: rest.startIndex)..<end]
+            guard case .v6 = AddressBlock(String(place))?.address else { return nil }
             rest = rest[rest.index(after: end)...]
-            guard rest.isEmpty || rest.hasPrefix(":") else { return nil }
-            rest = rest.dropFirst()
-            if !rest.isEmpty || text.hasSuffix(":") {
-                guard let ports = PortRange.read(rest) else { return nil }
+            if !rest.isEmpty {
+                guard rest.hasPrefix(":"), let ports = PortRange.read(rest.dropFirst()) else { return nil }
                 self.ports = ports
             }
         } else if let colon = rest.lastIndex(of: ":"), rest.firstIndex(of: ":") == colon {
@@ -89,11 +85,7 @@ extension PublishedPort: TextCoded {
     /// brackets. Nil for anything else.
     package static func list(_ text: String) -> [PublishedPort]? {
         var rest = Substring(text)
-        var transport = TransportProtocol.tcp
-        for candidate in TransportProtocol.allCases where rest.hasSuffix("/\(candidate.rawValue)") {
-            transport = candidate
-            rest = rest.dropLast(candidate.rawValue.utf8.count + 1)
-        }
+        let transport = TransportProtocol.strip(&rest) ?? .tcp
         var bind: IPAddress?
         if rest.hasPrefix("[") {
             guard let end = rest.firstIndex(of: "]"),
@@ -126,6 +118,15 @@ extension PublishedPort: TextCoded {
             case .v6(let address): "[\(address)]:"
             }
         return "\(place)\(hostPort):\(guestPort)" + (transport == .udp ? "/udp" : "")
+    }
+}
+
+extension TransportProtocol {
+    /// Takes `/tcp` or `/udp` from a text's end; nil where neither is there.
+    fileprivate static func strip(_ text: inout Substring) -> TransportProtocol? {
+        guard let found = allCases.first(where: { text.hasSuffix("/\($0.rawValue)") }) else { return nil }
+        text = text.dropLast(found.rawValue.utf8.count + 1)
+        return found
     }
 }
 

@@ -136,6 +136,28 @@ package struct PublishedPort: Hashable, Sendable {
     }
 }
 
+extension PublishedPort {
+    /// The host's address: loopback where none is given.
+    package var place: IPAddress { bind ?? .v4(IPv4Address(bits: 0x7F00_0001)) }
+
+    /// Whether it is `0.0.0.0` or `::`: every address of its version.
+    package var isOnEveryAddress: Bool {
+        switch place {
+        case .v4(let four): four.bits == 0
+        case .v6(let six): six.high == 0 && six.low == 0
+        }
+    }
+
+    /// Whether two cannot be published at once.
+    package func overlaps(_ other: PublishedPort) -> Bool {
+        guard hostPort == other.hostPort, transport == other.transport else { return false }
+        switch (place, other.place) {
+        case (.v4, .v4), (.v6, .v6): return isOnEveryAddress || other.isOnEveryAddress || place == other.place
+        case (.v4, .v6), (.v6, .v4): return false
+        }
+    }
+}
+
 /// A machine's interface in a network.
 package struct NetworkAttachment: Hashable, Codable, Sendable {
     /// The network's name as the user wrote it.

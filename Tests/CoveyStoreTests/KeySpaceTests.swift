@@ -34,6 +34,29 @@ struct KeySpaceTests {
             (KeySpace.spec("default", KernelID(high: 0, low: 1)), "kernel/default/\(zeros)1/spec"),
             (KeySpace.spec("default", OperationID(high: 0, low: 1)), "operation/default/\(zeros)1/spec"),
             (KeySpace.spec("default", VolumeID(high: 0, low: 1)), "volume/default/\(zeros)1/spec"),
+            (KeySpace.spec("default", net), "network/default/\(zeros)9/spec"),
+            (KeySpace.blocks, "networks/blocks"),
+            (KeySpace.addresses(net), "addr/\(zeros)9/"),
+            (KeySpace.address(net, ip("10.83.0.5")), "addr/\(zeros)9/10.83.0.5"),
+            (KeySpace.address(net, ip("fd00::5")), "addr/\(zeros)9/fd00::5"),
+            (KeySpace.rests, "rest/"),
+            (KeySpace.rests(net), "rest/\(zeros)9/"),
+            (KeySpace.rest(net, ip("10.83.0.5")), "rest/\(zeros)9/10.83.0.5"),
+            (KeySpace.mac(net, MACAddress(bits: 0x0A00_0000_0001)), "mac/\(zeros)9/0a:00:00:00:00:01"),
+            (KeySpace.ports(node, PublishedPort(hostPort: 80, guestPort: 1)), "node/\(host)/port/tcp/00080/4/"),
+            (KeySpace.port(node, PublishedPort(hostPort: 80, guestPort: 1)), "node/\(host)/port/tcp/00080/4/127.0.0.1"),
+            (
+                KeySpace.port(node, PublishedPort(bind: ip("0.0.0.0"), hostPort: 80, guestPort: 1)),
+                "node/\(host)/port/tcp/00080/4/any"
+            ),
+            (
+                KeySpace.port(node, PublishedPort(bind: ip("::1"), hostPort: 53, guestPort: 1, transport: .udp)),
+                "node/\(host)/port/udp/00053/6/::1"
+            ),
+            (
+                KeySpace.portOnEveryAddress(node, PublishedPort(bind: ip("::1"), hostPort: 53, guestPort: 1)),
+                "node/\(host)/port/tcp/00053/6/any"
+            ),
             (KeySpace.name(.machine, "default", "web"), "name/vm/default/web"),
             (KeySpace.name(.image, "default", "reg.io:5000/a/b@x"), "name/image/default/reg.io:5000%2Fa%2Fb@x"),
             (KeySpace.defaultKernel("default"), "default/kernel/default"),
@@ -49,6 +72,8 @@ struct KeySpaceTests {
         for (key, text) in table { #expect(key.text == text) }
     }
 
+    private let net = NetworkID(high: 0, low: 9)
+    private func ip(_ text: String) -> IPAddress { IPAddress(text) ?? .v4(IPv4Address(bits: 0)) }
     private let zeros = "00000000-0000-0000-0000-00000000000"
 
     @Test("what is in a key is read back, and no other key is taken for it")
@@ -60,6 +85,9 @@ struct KeySpaceTests {
         #expect(KeySpace.resource("vm/team/x/spec", VirtualMachine.self) == nil)
         #expect(KeySpace.resource("vm/team/\(machine)/other", VirtualMachine.self) == nil)
         #expect(KeySpace.boundMachine(KeySpace.binding(node, machine)) == machine)
+        let address = KeySpace.networkAddress(KeySpace.rest(net, ip("fd00::5")))
+        #expect(address?.network == net && address?.address == ip("fd00::5"))
+        #expect(KeySpace.networkAddress("addr/x/10.0.0.1") == nil && KeySpace.networkAddress("addr/\(net)/x") == nil)
         #expect(KeySpace.slot(KeySpace.uid(node, 4095)) == 4095)
     }
 }

@@ -7,6 +7,7 @@ enum ResourceKind: String, Sendable, CaseIterable {
     case kernel
     case operation
     case volume
+    case network
 }
 
 /// The table of keys, and the only place that knows them: `docs/adr/0003-keys.md`.
@@ -46,6 +47,33 @@ enum KeySpace {
     static func name(_ kind: ResourceKind, _ tenant: String, _ name: String) -> StoreKey {
         "name/\(kind.rawValue)/\(escaped(tenant))/\(escaped(name))"
     }
+
+    static let blocks: StoreKey = "networks/blocks"
+    static func addresses(_ network: NetworkID) -> StoreKey { "addr/\(network)/" }
+    static func address(_ network: NetworkID, _ address: IPAddress) -> StoreKey { "addr/\(network)/\(address)" }
+    static let rests: StoreKey = "rest/"
+    static func rests(_ network: NetworkID) -> StoreKey { "rest/\(network)/" }
+    static func rest(_ network: NetworkID, _ address: IPAddress) -> StoreKey { "rest/\(network)/\(address)" }
+    static func mac(_ network: NetworkID, _ mac: MACAddress) -> StoreKey { "mac/\(network)/\(mac)" }
+    /// The network and the address of a key that ``address(_:_:)`` or ``rest(_:_:)`` made; nil for another.
+    static func networkAddress(_ key: StoreKey) -> (network: NetworkID, address: IPAddress)? {
+        let parts = key.text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 3, let network = NetworkID(String(parts[1])), let address = IPAddress(String(parts[2]))
+        else { return nil }
+        return (network, address)
+    }
+
+    /// The claims of one port of a node, of one version of the protocol.
+    static func ports(_ node: NodeID, _ port: PublishedPort) -> StoreKey {
+        let version = if case .v6 = port.bind { "6" } else { "4" }
+        return "node/\(node)/port/\(port.transport.rawValue)/\(padded(Int64(port.hostPort), 5))/\(version)/"
+    }
+    static func port(_ node: NodeID, _ port: PublishedPort) -> StoreKey {
+        let place = port.isOnEveryAddress ? "any" : port.place.description
+        return "\(ports(node, port))\(place)"
+    }
+    /// The claim of the port on every address.
+    static func portOnEveryAddress(_ node: NodeID, _ port: PublishedPort) -> StoreKey { "\(ports(node, port))any" }
 
     static func defaultKernel(_ tenant: String) -> StoreKey { "default/kernel/\(escaped(tenant))" }
 

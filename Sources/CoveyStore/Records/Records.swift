@@ -57,6 +57,10 @@ extension Volume: StoredResource {
     static var kind: ResourceKind { .volume }
 }
 
+extension Network: StoredResource {
+    static var kind: ResourceKind { .network }
+}
+
 extension Operation: StoredResource {
     static var kind: ResourceKind { .operation }
 }
@@ -67,6 +71,44 @@ struct BindingRecord: Codable, Hashable, Sendable {
     var generation: Int64
 
     static let format = RecordFormat<BindingRecord>("node.vm")
+}
+
+/// What stands under an address that a machine has.
+struct AddressRecord: Codable, Hashable, Sendable {
+    var machine: MachineID
+    /// Which of its interfaces has it, from 0.
+    var interface: Int
+
+    static let format = RecordFormat<AddressRecord>("addr")
+}
+
+/// What stands under an address that a machine had, as long as nobody else may have it.
+struct RestRecord: Codable, Hashable, Sendable {
+    var machine: MachineID
+    var freedAt: Timestamp
+
+    static let format = RecordFormat<RestRecord>("rest")
+
+    /// Whether it may be given again; a clock that was put back does not keep it for longer.
+    func isOver(_ now: Timestamp) -> Bool {
+        let since = now.since(freedAt)
+        return since >= Networks.rest || since <= .zero - Networks.rest
+    }
+}
+
+/// The blocks of all networks of the store: whoever makes or removes a network rewrites it, so that no two overlap.
+struct BlocksRecord: Codable, Hashable, Sendable {
+    struct Entry: Codable, Hashable, Sendable {
+        var network: NetworkID
+        var tenant: String
+        var name: String
+        var block: AddressBlock
+        var block6: AddressBlock?
+    }
+
+    var networks: [Entry]
+
+    static let format = RecordFormat<BlocksRecord>("networks.blocks")
 }
 
 /// What stands under a request id.

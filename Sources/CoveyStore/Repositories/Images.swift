@@ -23,7 +23,7 @@ package struct Images: Sendable {
             let made = try await table.create(
                 Image(metadata: metadata, spec: spec, status: ImageStatus()), node: node, bound: false,
                 requestID: requestID, kind: kind, digest: digest
-            ) { draft in
+            ) { draft, _ in
                 if let needed = spec.neededImage { try await expectKept(needed, &draft) }
                 return nil
             }

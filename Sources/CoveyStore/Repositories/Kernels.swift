@@ -20,7 +20,7 @@ package struct Kernels: Sendable {
         let made = try await table.create(
             Kernel(metadata: metadata, spec: spec, status: KernelStatus()), node: node, bound: false,
             requestID: requestID, kind: kind, digest: try core.digest(kind, name, labels, spec)
-        ) { draft in
+        ) { draft, _ in
             if spec.isDefault { try await takeDefault(tenant.description, for: metadata.id, in: &draft) }
             return nil
         }

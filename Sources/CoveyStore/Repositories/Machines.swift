@@ -18,7 +18,7 @@ package struct Machines: Sendable {
     /// - Parameters:
     ///   - requestID: The caller's request id; a repeat with the same content returns the first result.
     /// - Throws: ``ErrorCode/conflict`` where the name is taken, the request id was used for something else, or the
-    ///   image is being deleted;
+    ///   image is being deleted, an address or a port is taken;
     ///   ``ErrorCode/invalid`` for a bad name; ``ErrorCode/exhausted`` where the node has no uid slot left.
     package func create(
         _ tenant: Tenant, name: String, labels: [String: String] = [:], spec: MachineSpec, node: NodeID,
@@ -35,12 +35,16 @@ package struct Machines: Sendable {
         asked.imageID = nil
         asked.kernelID = nil
         for index in asked.volumes.indices { asked.volumes[index].volumeID = nil }
+        for index in asked.networks.indices { asked.networks[index].networkID = nil }
         let digest = try core.digest(kind, name, labels, asked)
         do {
             return try await create(
                 VirtualMachine(metadata: metadata, spec: spec, status: status), node, requestID, kind, digest)
-        } catch let error as CoveyError where spec.imageID != nil || !spec.volumes.isEmpty {
-            // The machine that has the volume may be the one that this request made before; its image may be gone.
+        } catch let error as CoveyError
+            where spec.imageID != nil || !spec.volumes.isEmpty || !spec.networks.isEmpty || !spec.ports.isEmpty
+        {
+            // The machine that has the volume, the address or the port may be the one that this request made before;
+            // its image may be gone.
             guard let first = try await table.earlier(error, tenant, requestID: requestID, digest: digest) else {
                 throw error
             }
@@ -55,7 +59,7 @@ package struct Machines: Sendable {
         var tries = 0
         let made = try await table.create(
             machine, node: node, bound: true, requestID: requestID, kind: kind, digest: digest
-        ) { draft in
+        ) { draft, machine in
             if tries > 0 { core.slots.forget(node) }
             tries += 1
             let slot = try await reserveSlot(node)
@@ -66,6 +70,9 @@ package struct Machines: Sendable {
             for mount in machine.spec.volumes {
                 try await Volumes(core).give(mount, to: metadata.id, name: metadata.name, node: node, &draft)
             }
+            try await Addresses(core).change([], to: &machine.spec.networks, of: metadata, &draft)
+            try await PortClaims(core).change([], to: machine.spec.ports, of: metadata.id, on: node, &draft)
+            machine.status.show(machine.spec)
             return slot
         }
         return (made.resource, made.operation)
@@ -170,6 +177,7 @@ package struct Machines: Sendable {
             if kind == nil && loaded.record.spec == old { return (loaded.resource, nil) }
             loaded.record.generation += 1
             var draft = Draft()
+            try await changeNetworks(from: old, &loaded, &draft)
             let value = try VirtualMachine.specFormat.encode(loaded.record, over: loaded.specEntry.value)
             draft.replace(loaded.specEntry, value)
             if let node = loaded.record.node {
@@ -204,21 +212,25 @@ package struct Machines: Sendable {
     /// Removes all keys of a machine in one transaction: records, name, binding, uid slot, finished runs; idempotent.
     /// Its operations stay until they are pruned.
     ///
-    /// Its volumes are detached with it.
+    /// Its volumes are detached with it, its addresses rest, its ports are free.
     ///
     /// Errors: ``ErrorCode/conflict`` while a run of it is not finished.
     package func remove(_ id: MachineID) async throws {
         try await table.remove(id) { loaded, draft in
             try await Volumes(core).takeAll(loaded.record.spec.volumes, from: id, &draft)
+            let (addresses, networks) = (Addresses(core), loaded.record.spec.networks)
+            for network in networks { try await addresses.release(network, of: id, &draft) }
+            try await addresses.clean(networks, &draft)
             guard let node = loaded.record.node else { return }
+            try await PortClaims(core).change(loaded.record.spec.ports, to: [], of: id, on: node, &draft)
             let runs = try await core.store.list(KeySpace.runs(node, id)).entries
             for entry in runs {
                 let run = try table.read(entry) { try Run.format.decode($0) }
                 guard run.state == .finished else { throw Runs.unfinished(loaded.record.name, run) }
             }
             // What one transaction cannot hold goes first.
-            let rest = runs.suffix(64)
-            for entry in runs.dropLast(64) {
+            let rest = runs.suffix(32)
+            for entry in runs.dropLast(32) {
                 _ = try await core.store.transact(Transaction(success: [.delete(entry.key)]))
             }
             for entry in rest { draft.delete(entry.key) }
@@ -238,6 +250,38 @@ package struct Machines: Sendable {
     /// The machines of a tenant, or of all (nil): changes of what is wanted and of what was seen.
     package func watch(_ tenant: Tenant? = nil) -> ChangeStream<VirtualMachine> { table.watch(tenant) }
 
+    /// Adds what follows from a changed spec for addresses and ports.
+    /// Errors: ``ErrorCode/conflict`` for other networks of a machine that is up.
+    private func changeNetworks(
+        from old: MachineSpec, _ loaded: inout Loaded<VirtualMachine>, _ draft: inout Draft
+    ) async throws {
+        let spec = loaded.record.spec
+        guard spec.networks != old.networks || spec.ports != old.ports else { return }
+        if spec.networks != old.networks {
+            guard loaded.status.phase.holdsNothing else {
+                throw CoveyError(
+                    .conflict,
+                    "vm \(loaded.record.name) is \(loaded.status.phase.rawValue), and its networks can be changed "
+                        + "while it is stopped only",
+                    remedy: "stop it first: covey vm stop \(loaded.record.name)",
+                    resource: ResourceReference("vm", loaded.record.name))
+            }
+            // A start that begins meanwhile has changed it.
+            draft.expect(loaded.statusEntry)
+            try await Addresses(core).change(
+                old.networks, to: &loaded.record.spec.networks, of: loaded.record.metadata(.zero), &draft)
+        }
+        if let node = loaded.record.node {
+            try await PortClaims(core).change(old.ports, to: spec.ports, of: loaded.record.id, on: node, &draft)
+        }
+        var status = loaded.status
+        status.show(loaded.record.spec)
+        guard status != loaded.status else { return }
+        draft.replace(
+            loaded.statusEntry, try VirtualMachine.statusFormat.encode(status, over: loaded.statusEntry.value))
+        loaded.status = status
+    }
+
     /// Reserves the lowest free uid slot of a node.
     private func reserveSlot(_ node: NodeID) async throws -> Int {
         if let slot = core.slots.take(node, limit: Machines.slotsPerNode) { return slot }
@@ -249,5 +293,13 @@ package struct Machines: Sendable {
                 remedy: "remove machines that are not needed any more")
         }
         return slot
+    }
+}
+
+extension MachineStatus {
+    /// Shows the addresses and ports that a spec gives.
+    fileprivate mutating func show(_ spec: MachineSpec) {
+        addresses = spec.addresses.map(\.description)
+        ports = spec.ports.map(\.description)
     }
 }

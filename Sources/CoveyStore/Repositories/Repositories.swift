@@ -10,6 +10,8 @@ package struct Repositories: Sendable {
     package let kernels: Kernels
     /// Volumes.
     package let volumes: Volumes
+    /// Networks.
+    package let networks: Networks
     /// Operations.
     package let operations: Operations
     /// Nodes.
@@ -25,6 +27,7 @@ package struct Repositories: Sendable {
         images = Images(core)
         kernels = Kernels(core)
         volumes = Volumes(core)
+        networks = Networks(core)
         operations = Operations(core)
         nodes = Nodes(core: core)
         runs = Runs(core)

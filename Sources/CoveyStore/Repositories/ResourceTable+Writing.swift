@@ -79,7 +79,7 @@ extension ResourceTable {
     func earlier(
         _ error: CoveyError, _ tenant: Tenant, requestID: String, digest: String
     ) async throws -> (Resource, Operation)? {
-        guard error.code == .conflict || error.code == .notFound else { return nil }
+        guard [.conflict, .notFound, .exhausted].contains(error.code) else { return nil }
         let entry = try await core.store.get(KeySpace.request(tenant.description, requestID))
         guard let first = try await firstResult(entry, requestID: requestID, digest: digest),
             let operation = first.operation
@@ -92,10 +92,11 @@ extension ResourceTable {
     /// - Parameters:
     ///   - resource: Name, tenant and labels, spec and status; also what a repeat is recognised by.
     ///   - digest: Tells the content from another's.
-    ///   - extend: Adds the keys of this kind; called anew for each attempt. Returns the uid slot.
+    ///   - extend: Adds the keys of this kind and completes the resource; called anew for each attempt. Returns the uid
+    ///     slot.
     func create(
         _ resource: Resource, node: NodeID, bound: Bool, requestID: String, kind: OperationKind, digest: String,
-        extend: (inout Draft) async throws -> Int?
+        extend: (inout Draft, inout Resource) async throws -> Int?
     ) async throws -> (resource: Resource, operation: Operation) {
         try Request.check(requestID)
         let metadata = resource.metadata
@@ -108,7 +109,8 @@ extension ResourceTable {
             draft.create(nameKey, Array(metadata.id.description.utf8))
             let request = Request(id: requestID, digest: digest, operation: operation)
             try add(request, target: metadata.id, tenant: metadata.tenant, to: &draft)
-            let slot = try await extend(&draft)
+            var resource = resource
+            let slot = try await extend(&draft, &resource)
             try add(resource, node: bound ? node : nil, uidSlot: slot, to: &draft)
             draft.probes = [.get(requestKey), .get(nameKey)]
             let result = try await core.store.transact(draft.transaction)

@@ -20,7 +20,7 @@ package struct Volumes: Sendable {
         let made = try await table.create(
             Volume(metadata: metadata, spec: spec, status: VolumeStatus(node: node)), node: node, bound: false,
             requestID: requestID, kind: .createVolume, digest: try core.digest(.createVolume, name, labels, spec)
-        ) { _ in nil }
+        ) { _, _ in nil }
         return (made.resource, made.operation)
     }
 
