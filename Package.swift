@@ -95,7 +95,8 @@ let behaviour: [Target] = [
     module(
         "CoveyNode",
         [
-            "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem", logging,
+            "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyNetwork", "CoveyGuestProtocol", "CoveyModel", "CoveySystem",
+            logging,
         ]),
     module("CoveyGuard", ["CoveyGuardProtocol", "CoveyModel", "CoveySystem", "CCovey"]),
     module("CoveyGuest", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem", "CCovey"]),
@@ -155,7 +156,7 @@ let executables: [Target] = [
 let beside: [Target] = [
     module(
         "CoveyTesting",
-        ["CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
+        ["CoveyStore", "CoveyVMM", "CoveyImages", "CoveyNetwork", "CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     // Apart from CoveyTesting, which stands on the store: a static program holds this one.
     module("CoveyDiskConformance", ["CoveyImages", "CoveyModel", "CoveySystem"]),
     tests("CoveyModelTests", ["CoveyModel"]),
@@ -196,8 +197,8 @@ let beside: [Target] = [
     tests(
         "CoveyNodeTests",
         [
-            "CoveyNode", "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyGuestProtocol", "CoveyModel", "CoveySystem",
-            "CoveyTesting", logging,
+            "CoveyNode", "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyNetwork", "CoveyGuestProtocol", "CoveyModel",
+            "CoveySystem", "CoveyTesting", logging,
         ]),
     tests(
         "CoveyServerTests",
@@ -214,7 +215,7 @@ let beside: [Target] = [
     // Real machines, root and the three programs: what a user does, end to end.
     tests(
         "CoveyMachineTests",
-        ["CoveyTesting", "CoveyModel", "CoveySystem", subprocess, "covey"]),
+        ["CoveyTesting", "CoveyModel", "CoveySystem", subprocess, "covey"], exclude: ["Internet"]),
 ]
 
 // What `Benchmarks/run` measures without a command line. No product needs it.

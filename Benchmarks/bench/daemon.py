@@ -11,7 +11,9 @@ import time
 
 
 class Daemon:
-    def __init__(self, programs, place="/tmp"):
+    def __init__(self, programs, place="/tmp", namespace=None):
+        """`namespace` is the pid of a process whose network the daemon gets; without one, machines have none."""
+        self.enter = ["nsenter", f"--net=/proc/{namespace}/ns/net", "--"] if namespace else []
         self.covey = f"{programs}/covey"
         self.folder = tempfile.mkdtemp(prefix="covey-bench-", dir=place)
         self.root = f"{self.folder}/r"
@@ -22,8 +24,11 @@ class Daemon:
     def __enter__(self):
         try:
             log = open(f"{self.folder}/log", "wb")
+            os.mkdir(self.root)
+            with open(f"{self.root}/config.yaml", "w", encoding="utf-8") as file:
+                file.write(f"network:\n  mode: {'auto' if self.enter else 'off'}\n")
             self.process = subprocess.Popen(
-                [self.covey, "daemon", "--root", self.root], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                [*self.enter, self.covey, "daemon", "--root", self.root], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 start_new_session=True)
             self.await_socket()
             self.version = self.run("version")

@@ -9,6 +9,7 @@ import time
 
 from .daemon import Daemon
 from .figures import alone, against
+from .networks import network
 from .rawqemu import RawQEMU
 
 
@@ -255,4 +256,5 @@ SUITES = {
     "create-rate": (create_rate, False, True),
     "disk-strategies": (disk_strategies, False, False),
     "pull": (pull, True, False),
+    "network": (network, False, False),
 }

@@ -7,6 +7,15 @@ package struct DaemonConfiguration: Hashable, Sendable {
         case trace, debug, info, notice, warning, error, critical
     }
 
+    /// Whether machines have networks.
+    package enum NetworkMode: String, CaseIterable, Sendable { case auto, off }
+
+    /// An address with a port.
+    package struct Endpoint: Hashable, Sendable {
+        package var address: IPAddress
+        package var port: UInt16
+    }
+
     /// Where it keeps its things; the socket's path is the configured one.
     package var folders: Folders
     /// Calls a second that one user may make.
@@ -43,6 +52,18 @@ package struct DaemonConfiguration: Hashable, Sendable {
     package var catalogs: [CatalogSource]
     /// A PEM file of further authorities for them; nil is the system's alone.
     package var catalogCA: String?
+    /// Whether machines have networks.
+    package var network: NetworkMode
+    /// Where this host asks for machines' names; nil is nowhere.
+    package var names: Endpoint?
+    /// Where names that are no machines' are asked for; empty is where this host asks.
+    package var resolvers: [IPAddress]
+    /// Interfaces that are made ahead of need.
+    package var taps: Int
+    /// The HTTP proxy of machines' programs; nil is none.
+    package var guestProxy: String?
+    /// A PEM file of further authorities that machines trust; nil is none.
+    package var guestCA: String?
     /// Where state is kept: an address that begins with `etcd://`; nil is the root's own file.
     package var store: String?
 }

@@ -49,7 +49,10 @@ package struct ResolvedConfiguration: Sendable {
             registryAuthorities: try reader.path(.registryAuthorities),
             registryMirrors: try reader.mirrors(), registryPlainHTTP: try reader.registries(),
             socketGroup: try reader.text(.socketGroup), catalogs: try reader.catalogs(),
-            catalogCA: try reader.path(.catalogCA), store: try reader.store())
+            catalogCA: try reader.path(.catalogCA), network: try reader.word(.networkMode),
+            names: try reader.endpoint(.networkNames), resolvers: try reader.addresses(.networkResolvers),
+            taps: try reader.number(.networkTaps, 0...256), guestProxy: try reader.text(.guestProxy),
+            guestCA: try reader.path(.guestCA), store: try reader.store())
         return ResolvedConfiguration(
             configuration: configuration, settings: try SettingKey.allCases.map { try reader.setting($0) })
     }
@@ -171,6 +174,27 @@ private struct SettingReader {
         return word
     }
 
+    /// Addresses with commas between.
+    func addresses(_ key: SettingKey) throws -> [IPAddress] {
+        let (value, source) = try raw(key)
+        return try list(value).map { text in
+            guard let address = IPAddress(text) else { throw refusal(key, text, source, "is no IP address") }
+            return address
+        }
+    }
+
+    /// `ADDRESS:PORT`, with brackets around IPv6; nil where it is empty.
+    func endpoint(_ key: SettingKey) throws -> DaemonConfiguration.Endpoint? {
+        let (value, source) = try raw(key)
+        guard !value.isEmpty else { return nil }
+        let bare = value.lastIndex(of: ":").map { (value[..<$0], value[value.index(after: $0)...]) }
+        guard let (host, digits) = bare, let port = UInt16(digits), port > 0,
+            let address = IPAddress(
+                host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : String(host))
+        else { throw refusal(key, value, source, "is not ADDRESS:PORT") }
+        return DaemonConfiguration.Endpoint(address: address, port: port)
+    }
+
     /// Hosts of registries, as references name them.
     func registries() throws -> Set<String> {
         let (value, source) = try raw(.registryPlainHTTP)
@@ -249,7 +273,11 @@ private struct SettingReader {
         case .machineAccel: "auto"
         case .machineCPUs: "1"
         case .machineMemory: "256M"
-        case .catalogCA, .catalogSources, .imageMirror, .programGuard, .programGuest, .programQEMU,
+        case .networkMode: "auto"
+        case .networkNames: "127.0.0.153:5354"
+        case .networkTaps: "8"
+        case .catalogCA, .catalogSources, .guestCA, .guestProxy, .imageMirror, .networkResolvers, .programGuard,
+            .programGuest, .programQEMU,
             .registryAuthorities, .registryMirrors, .registryPlainHTTP, .socketGroup:
             ""
         case .socketPath: folders.socket

@@ -19,7 +19,7 @@ internal import UnixSignals
 
 /// The daemon: puts the parts together and runs them until it is told to stop. Machines go on without it.
 package struct Daemon: Sendable {
-    private let settings: DaemonSettings
+    let settings: DaemonSettings
     private let logger: Logger
 
     /// A daemon that touches nothing until ``run(onReady:)``.
@@ -65,6 +65,8 @@ package struct Daemon: Sendable {
         let disks = try await DiskProbe(
             images: paths.images, machines: paths.machines, instance: identity.instance
         ).run(settings.diskStrategy)
+        let networking = Networking(settings, identity.instance, reactor: reactor, logger: logger)
+        let certificates = try await pool.run { try guestCertificates() }
         let machineHost = MachineHost(
             node: identity.node, instance: identity.instance, layout: paths.layout, repositories: repositories,
             drivers: [driver], supervisor: guardClient,
@@ -77,7 +79,8 @@ package struct Daemon: Sendable {
                 now: now, uptime: Daemon.uptime, sleep: { try await Task.sleep(for: $0) }),
             catalogs: Catalogs(
                 settings.catalogs, trusting: settings.catalogCA.map { [$0] } ?? [], scratch: paths.layout.uploads),
-            faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings)
+            network: networking.host, names: networking.names,
+            faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings(certificates))
         try await machineHost.sweepSpool()
         let access = RegistryAccess(folder: paths.credentials, settings: registries)
         try await access.sweep(keeping: try await machineHost.awaitedAccess())
@@ -115,7 +118,7 @@ package struct Daemon: Sendable {
         return try await BlockingPool().run { try Self.identity(paths, IdentifierSource(time: Self.now)).instance }
     }
 
-    private static func identity(_ paths: DaemonPaths, _ ids: IdentifierSource) throws -> Identity {
+    static func identity(_ paths: DaemonPaths, _ ids: IdentifierSource) throws -> Identity {
         // Those who may use the socket must be able to enter its folder; the others are ours alone.
         try makeFolder(parentFolder(paths.socket), mode: 0o755)
         for folder in [paths.state, paths.images, paths.kernels, paths.volumes, paths.machines, paths.run] {
@@ -124,7 +127,7 @@ package struct Daemon: Sendable {
         return try Identity.load(paths.state, ids: ids)
     }
 
-    private static let now: @Sendable () -> Timestamp = {
+    static let now: @Sendable () -> Timestamp = {
         Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down)))
     }
 
@@ -132,10 +135,34 @@ package struct Daemon: Sendable {
 
     private static let uptime: @Sendable () -> Duration = { start.duration(to: .now) }
 
-    private var nodeSettings: NodeSettings {
+    private func nodeSettings(_ certificates: [String]) -> NodeSettings {
         var node = settings.node
         node.accelerator = settings.accelerator
+        node.certificates = certificates
         return node
+    }
+
+    /// What machines trust beside their image's authorities. Errors: the file cannot be read, or holds none.
+    private func guestCertificates() throws -> [String] {
+        guard let path = settings.guestAuthorities else { return [] }
+        let text = String(decoding: try readFile(path, limit: 1 << 20), as: UTF8.self)
+        let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----")
+        var found: [String] = []
+        var isInside = false
+        for line in text.split(separator: "\n") {
+            if line.hasPrefix(begin) {
+                found.append("")
+                isInside = true
+            }
+            guard isInside, !found.isEmpty else { continue }
+            found[found.count - 1] += line + "\n"
+            if line.hasPrefix(end) { isInside = false }
+        }
+        guard !found.isEmpty, !isInside else {
+            throw CoveyError(
+                .invalid, "\(path) holds no certificate in PEM form", remedy: "name another file: guest.ca")
+        }
+        return found
     }
 
     private func serverSettings(_ identity: Identity, _ host: HostReader) -> ServerSettings {

@@ -39,6 +39,16 @@ package struct DaemonSettings: Sendable {
     package var catalogCA: String?
     /// The mirror that Debian images are built from; nil is the host's own.
     package var imageMirror: String?
+    /// Whether machines have networks.
+    package var hasNetworks = true
+    /// Where this host asks for machines' names; nil is nowhere.
+    package var namesEndpoint: (address: IPAddress, port: UInt16)?
+    /// Where names that are no machines' are asked for; empty is where this host asks.
+    package var resolvers: [IPAddress] = []
+    /// Interfaces that are made ahead of need.
+    package var spareTaps = 8
+    /// A PEM file of further authorities that machines trust; nil is none.
+    package var guestAuthorities: String?
     /// What is logged.
     package var logLevel: Logger.Level
 

@@ -16,11 +16,11 @@ extension LocalGateway {
 
     package func listeningPorts(on node: NodeID, of machine: VirtualMachine) async throws -> [ListeningPort] {
         try check(node)
-        throw CoveyError(.unsupported, "this daemon does not ask guests what they listen on")
+        return try await agent.listeningPorts(of: machine.metadata.id)
     }
 
     package func figures(on node: NodeID, of machine: VirtualMachine) async throws -> MachineFigures {
         try check(node)
-        throw CoveyError(.unsupported, "this daemon does not count what machines use")
+        return try await agent.figures(of: machine.metadata.id)
     }
 }

@@ -62,7 +62,7 @@ struct StateStore: Sendable {
 }
 
 /// Two daemons never share a root, whatever their stores are. Taken before anything else of the root.
-private final class RootLock: Sendable {
+final class RootLock: Sendable {
     private let file: FileDescriptor
 
     /// Takes the lock, or waits a moment for it: a daemon that was killed while it started a tool leaves its locks with

@@ -26,6 +26,9 @@ extension Duration {
         components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
     }
 
+    /// Whole nanoseconds, rounded down.
+    package var wholeNanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
+
     /// The text that ``init(text:)`` reads: `1m30s`, `250ms`, `0s`.
     package var text: String {
         var left = wholeMilliseconds

@@ -22,3 +22,19 @@ package struct NoNetworks: NetworkHost {
     package func holders(_ ports: [PublishedPort]) async throws -> [PortHolder] { [] }
     package func uninstall() async throws {}
 }
+
+/// Names where nobody answers them.
+package struct NoNames: NameService {
+    /// Answers nothing.
+    package init() {}
+
+    package func update(_ names: NameState) async {}
+    package func problems() async -> [String] { [] }
+
+    package func run() async throws {
+        let (nothing, end) = AsyncStream.makeStream(of: Never.self)
+        defer { end.finish() }
+        for await _ in nothing {}
+        try Task.checkCancellation()
+    }
+}

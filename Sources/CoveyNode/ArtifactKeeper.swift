@@ -37,6 +37,47 @@ final class ArtifactKeeper: Sendable {
             return operation.spec.cancelRequested ? state.builds[operation.spec.targetID] : nil
         }
         build?.cancel()
+        if !isBuilding(operation.spec.targetID) { await settleLate(operation) }
+    }
+
+    /// Settles an operation whose work was done before this daemon, or its watch, had heard of it.
+    private func settleLate(_ operation: Operation) async {
+        let id = operation.spec.targetID
+        do {
+            switch try await artifact(operation) {
+            case nil:
+                await settle(id, [operation.spec.kind], operation.spec.kind.removes ? .succeeded : .cancelled, nil)
+            case (.ready, _)?:
+                if !operation.spec.kind.removes { await settle(id, [operation.spec.kind], .succeeded, nil) }
+            case (.failed, let error)?:
+                if !operation.spec.kind.removes { await settle(id, [operation.spec.kind], .failed, error) }
+            // Whoever follows the record does the work, and settles.
+            case (.pending, _)?, (.building, _)?, (.deleting, _)?: break
+            }
+        } catch {
+            host.logger.debug("operation not settled", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// What an operation's target has come to; nil where it is gone.
+    private func artifact(_ operation: Operation) async throws -> (state: ArtifactState, error: CoveyError?)? {
+        do {
+            switch operation.spec.kind {
+            case .buildImage, .deleteImage:
+                guard let id = ImageID(operation.spec.targetID) else { return nil }
+                let status = try await host.repositories.images.get(id).status
+                return (status.state, status.lastError)
+            case .importKernel, .deleteKernel:
+                guard let id = KernelID(operation.spec.targetID) else { return nil }
+                let status = try await host.repositories.kernels.get(id).status
+                return (status.state, status.lastError)
+            case .createMachine, .startMachine, .stopMachine, .killMachine, .restartMachine, .deleteMachine,
+                .createVolume, .resizeVolume, .deleteVolume:
+                return (.pending, nil)
+            }
+        } catch let error as CoveyError where error.code == .notFound {
+            return nil
+        }
     }
 
     /// Whether one is being made or removed, by its id.
@@ -156,10 +197,7 @@ final class ArtifactKeeper: Sendable {
         keep: @escaping @Sendable () async throws -> Void = {}
     ) async {
         switch artifact {
-        case .ready:
-            await settle(id, .succeeded, nil)
-            changed()
-        case .failed: changed()
+        case .ready, .failed: changed()
         case .pending, .building, .deleting:
             let deleting = artifact == .deleting
             let begin = state.withLock { state in
@@ -191,7 +229,7 @@ final class ArtifactKeeper: Sendable {
             try await build { stage, done, total, unit in
                 progress.report(id, OperationStage(name: stage, state: .running, done: done, total: total, unit: unit))
             }
-            await settle(id, .succeeded, nil)
+            await settle(id, OperationKind.making, .succeeded, nil)
         } catch {
             let cancelled = state.withLock { $0.operations[id]?.spec.cancelRequested } == true
             let problem = CoveyError.wrapping(error)
@@ -203,7 +241,7 @@ final class ArtifactKeeper: Sendable {
             } catch {
                 host.logger.error("artifact not removed", metadata: ["id": "\(id)", "error": "\(error)"])
             }
-            await settle(id, cancelled ? .cancelled : .failed, cancelled ? nil : problem)
+            await settle(id, OperationKind.making, cancelled ? .cancelled : .failed, cancelled ? nil : problem)
         }
         progress.clear(id)
     }
@@ -217,23 +255,38 @@ final class ArtifactKeeper: Sendable {
     ) async {
         do {
             if let refusal = try await refusal() {
-                // First, since what is ready again settles its operation as done.
-                await settle(id, .failed, refusal)
+                // First: after a death in between, what is still marked is looked at again.
+                await settle(id, OperationKind.removing, .failed, refusal)
                 return try await keep()
             }
             try await remove()
-            await settle(id, .succeeded, nil)
+            await settle(id, OperationKind.removing, .succeeded, nil)
         } catch {
-            await settle(id, .failed, CoveyError.wrapping(error))
+            await settle(id, OperationKind.removing, .failed, CoveyError.wrapping(error))
         }
     }
 
-    private func settle(_ id: String, _ final: OperationState, _ error: CoveyError?) async {
-        guard let operation = state.withLock({ $0.operations.removeValue(forKey: id) }) else { return }
+    /// Ends what was asked for on a target. The store is asked where the watch has not brought it yet: the record of
+    /// the work and that of the wish come by two watches.
+    private func settle(
+        _ id: String, _ kinds: Set<OperationKind>, _ final: OperationState, _ error: CoveyError?
+    ) async {
+        let delivered = state.withLock { state -> Operation? in
+            guard let operation = state.operations[id], kinds.contains(operation.spec.kind) else { return nil }
+            return state.operations.removeValue(forKey: id)
+        }
         do {
-            try await host.repositories.operations.updateStatus(operation.metadata.id) { status in
-                status.state = final
-                status.error = error
+            var operations = delivered.map { [$0] } ?? []
+            if operations.isEmpty {
+                operations = try await host.repositories.operations.list().items.filter {
+                    $0.spec.targetID == id && kinds.contains($0.spec.kind) && !$0.status.state.isFinal
+                }
+            }
+            for operation in operations {
+                try await host.repositories.operations.updateStatus(operation.metadata.id) { status in
+                    status.state = final
+                    status.error = error
+                }
             }
         } catch {
             host.logger.debug("operation not settled", metadata: ["error": "\(error)"])
@@ -251,6 +304,12 @@ final class ArtifactKeeper: Sendable {
             _ = try await host.kernels.sweep(keeping: Set(kernels.items.map(\.metadata.id)))
         }
     }
+}
+
+extension OperationKind {
+    fileprivate static let making: Set<OperationKind> = [.buildImage, .importKernel]
+    fileprivate static let removing: Set<OperationKind> = [.deleteImage, .deleteKernel]
+    fileprivate var removes: Bool { OperationKind.removing.contains(self) }
 }
 
 /// How far builds are, for those who watch.

@@ -1,6 +1,7 @@
 package import CoveyGuestProtocol
 package import CoveyImages
 package import CoveyModel
+package import CoveyNetwork
 package import CoveyStore
 package import CoveySystem
 package import CoveyVMM
@@ -36,6 +37,10 @@ package struct MachineHost: Sendable {
     package let volumeGate = VolumeGate()
     /// Reaches guest agents.
     package var guests: any GuestConnector
+    /// The host's bridges, taps and firewall.
+    package var network: any NetworkHost
+    /// Answers machines' names.
+    package var names: any NameService
     /// Time.
     package var clock: NodeClock
     /// Where tests let the agent die.
@@ -53,6 +58,7 @@ package struct MachineHost: Sendable {
         drivers: [any VMMDriver], supervisor: any ProcessSupervisor, images: any ImageLibrary,
         kernels: any KernelLibrary, disks: any RootDiskStore, volumes: any VolumeLibrary,
         guests: any GuestConnector, clock: NodeClock, catalogs: any CatalogReader = NoCatalogs(),
+        network: any NetworkHost = NoNetworks(), names: any NameService = NoNames(),
         faults: FaultPoints = FaultPoints(), pool: BlockingPool = BlockingPool(), logger: Logger,
         settings: NodeSettings = NodeSettings()
     ) {
@@ -68,6 +74,8 @@ package struct MachineHost: Sendable {
         self.disks = disks
         self.volumes = volumes
         self.guests = guests
+        self.network = network
+        self.names = names
         self.clock = clock
         self.faults = faults
         self.pool = pool
@@ -105,6 +113,20 @@ package struct NodeSettings: Hashable, Sendable {
     /// The accelerator of machines that leave it open.
     package var accelerator: Accelerator = .auto
 
+    /// Certificate authorities that machines trust beside their image's, each in PEM form.
+    package var certificates: [String] = []
+    /// The HTTP proxy of machines' programs, as a URL; nil is none.
+    package var proxy: String?
+
     /// The defaults.
     package init() {}
+
+    /// What programs look for a proxy in, in the ways of curl and of most others.
+    var proxyEnvironment: [String: String] {
+        guard let proxy else { return [:] }
+        var environment: [String: String] = [:]
+        for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] { environment[name] = proxy }
+        for name in ["no_proxy", "NO_PROXY"] { environment[name] = "localhost,127.0.0.1,::1,.vm" }
+        return environment
+    }
 }

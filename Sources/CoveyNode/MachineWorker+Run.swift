@@ -87,8 +87,10 @@ extension MachineWorker {
                 try await session.configure(
                     GuestConfiguration(
                         hostname: machine.metadata.name, clock: host.clock.now(), purpose: purpose,
-                        environment: machine.spec.environment, image: image,
-                        mounts: try await guestMounts(machine, hello.abilities)))
+                        environment: host.settings.proxyEnvironment.merging(machine.spec.environment) { $1 },
+                        image: image, mounts: try await guestMounts(machine, hello.abilities),
+                        network: try await guestNetwork(machine, hello.abilities),
+                        certificates: hello.abilities.contains(.certificates) ? host.settings.certificates : []))
             } else {
                 try await session.setClock(host.clock.now())
                 try await started()

@@ -33,8 +33,11 @@ extension MachineWorker {
             try host.faults.reach("start.intent")
             let further = try await furtherDisks(begun)
             try host.faults.reach("start.volumes")
+            let interfaces = try await networks.carry(begun)
+            undo.add { [networks, id] in try await networks.release(id) }
+            try host.faults.reach("start.network")
             let driver = try host.driver(machine.spec.driver)
-            let plan = try await plan(begun, artifacts, disk, further, generation, driver)
+            let plan = try await plan(begun, artifacts, disk, further, interfaces, generation, driver)
             undo.add { [host, plan] in try await host.pool.run { try removeTree(plan.runFolder) } }
             try await host.pool.run { [host, id] in
                 try makeFolder(plan.runFolder)
@@ -188,7 +191,7 @@ extension MachineWorker {
 
     private func plan(
         _ machine: VirtualMachine, _ artifacts: Artifacts, _ disk: RootDisk, _ further: [DiskPlan],
-        _ generation: Int64, _ driver: any VMMDriver
+        _ interfaces: [InterfacePlan], _ generation: Int64, _ driver: any VMMDriver
     ) async throws -> LaunchPlan {
         let format: DiskPlan.Format =
             switch disk.format {
@@ -205,7 +208,7 @@ extension MachineWorker {
                     path: disk.path, format: format, backing: disk.backing, readOnly: false, serial: "covey-root",
                     isDevice: disk.isDevice),
                 DiskPlan(path: artifacts.kernel.tools, format: .raw, readOnly: true, serial: "covey-tools"),
-            ] + further,
+            ] + further, diskLimit: machine.spec.diskLimit, interfaces: interfaces,
             runFolder: host.layout.runFolder(id, generation), memoryFile: host.layout.memoryFile(id, generation),
             consoleLog: host.layout.console(id), consoleLimit: host.settings.consoleLimit,
             user: host.user(slot: try await host.repositories.machines.uidSlot(id)))

@@ -11,6 +11,7 @@ internal import Logging
 actor MachineWorker {
     let id: MachineID
     let host: MachineHost
+    let networks: NetworkKeeper
     let channels: ExecChannels
     /// What was wanted of the machine before this worker was there.
     let early: EarlyOperations
@@ -31,10 +32,13 @@ actor MachineWorker {
     var startTries = 0
     private(set) var gone = false
 
-    init(_ id: MachineID, host: MachineHost, channels: ExecChannels, early: EarlyOperations) {
+    init(
+        _ id: MachineID, host: MachineHost, networks: NetworkKeeper, channels: ExecChannels, early: EarlyOperations
+    ) {
         self.id = id
         self.early = early
         self.host = host
+        self.networks = networks
         self.channels = channels
         var logger = host.logger
         logger[metadataKey: "vm"] = "\(id)"

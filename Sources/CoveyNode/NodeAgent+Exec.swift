@@ -96,7 +96,7 @@ extension NodeAgent {
         try await channels.remove(machine, exec)
     }
 
-    private func runningWorker(_ machine: MachineID) throws -> MachineWorker {
+    func runningWorker(_ machine: MachineID) throws -> MachineWorker {
         guard let worker = worker(machine) else { throw CoveyError.notFound("vm", "\(machine)") }
         return worker
     }

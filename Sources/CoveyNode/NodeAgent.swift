@@ -13,6 +13,7 @@ package final class NodeAgent: Sendable {
     package let channels: ExecChannels
     let keeper: ArtifactKeeper
     let volumes: VolumeKeeper
+    let networks: NetworkKeeper
     private let workers = Mutex<[MachineID: MachineWorker]>([:])
     private let early = EarlyOperations()
     private let unreadable = Mutex<[SetAside]>([])
@@ -23,6 +24,7 @@ package final class NodeAgent: Sendable {
         channels = ExecChannels(layout: host.layout, pool: host.pool, clock: host.clock)
         keeper = ArtifactKeeper(host)
         volumes = VolumeKeeper(host, progress: keeper.progress)
+        networks = NetworkKeeper(host)
     }
 
     /// Works until the task is cancelled. Errors: the store cannot be read at all.
@@ -40,6 +42,7 @@ package final class NodeAgent: Sendable {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await self.keeper.run { self.lookAtAll() } }
             group.addTask { try await self.volumes.run { self.lookAtAll() } }
+            group.addTask { try await self.networks.run() }
             group.addTask { try await self.watchOperations() }
             group.addTask { try await self.resync() }
             for try await change in host.repositories.machines.watch(node: host.node) {
@@ -47,9 +50,14 @@ package final class NodeAgent: Sendable {
                 case .listed(let listing):
                     unreadable.withLock { $0 = listing.setAside }
                     try await saySetAside()
+                    await networks.listed(listing.items, setAside: listing.setAside)
                     for machine in listing.items { wake(machine.metadata.id, &group) }
-                case .updated(let machine): wake(machine.metadata.id, &group)
-                case .removed(let id): worker(id)?.mailbox.post(.look)
+                case .updated(let machine):
+                    await networks.changed(machine)
+                    wake(machine.metadata.id, &group)
+                case .removed(let id):
+                    await networks.removed(id)
+                    worker(id)?.mailbox.post(.look)
                 case .setAside(_, let record):
                     host.logger.error("record set aside", metadata: ["key": "\(record.key)"])
                     unreadable.withLock { if !$0.contains(record) { $0.append(record) } }
@@ -90,7 +98,7 @@ package final class NodeAgent: Sendable {
     private func wake(_ id: MachineID, _ group: inout ThrowingDiscardingTaskGroup<any Error>) {
         let (worker, isNew) = workers.withLock { workers in
             if let worker = workers[id] { return (worker, false) }
-            let worker = MachineWorker(id, host: host, channels: channels, early: early)
+            let worker = MachineWorker(id, host: host, networks: networks, channels: channels, early: early)
             workers[id] = worker
             return (worker, true)
         }

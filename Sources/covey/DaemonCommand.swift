@@ -75,6 +75,12 @@ struct DaemonCommand: AsyncParsableCommand {
         settings.imageMirror = configuration.imageMirror
         settings.rateLimit = configuration.rateLimit
         settings.store = configuration.store
+        settings.hasNetworks = configuration.network == .auto
+        settings.namesEndpoint = configuration.names.map { ($0.address, $0.port) }
+        settings.resolvers = configuration.resolvers
+        settings.spareTaps = configuration.taps
+        settings.guestAuthorities = configuration.guestCA
+        settings.node.proxy = configuration.guestProxy
         settings.registries = RegistrySettings(
             plainHTTP: configuration.registryPlainHTTP, mirrors: configuration.registryMirrors,
             authorities: configuration.registryAuthorities.map { [$0] } ?? [])

@@ -69,9 +69,10 @@ extension TestHost {
 
     /// Runs a test with a further host that has no kernel, and ends it.
     static func with(
-        configuration: String = "", start: Bool = true, _ body: (TestHost) async throws -> Void
+        configuration: String = "", in network: TestNetwork? = nil, start: Bool = true,
+        _ body: (TestHost) async throws -> Void
     ) async throws {
-        let host = try await TestHost(configuration: configuration)
+        let host = try await TestHost(configuration: configuration, in: network)
         var failure: (any Error)?
         do {
             if start { try await host.start() }

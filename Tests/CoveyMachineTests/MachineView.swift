@@ -29,6 +29,7 @@ struct MachineView: Decodable, Sendable {
         var lastError: Failure?
         var timeline: [Stage]
         var conditions: [Condition]
+        var addresses: [String]?
     }
     var metadata: Metadata
     var status: Status

@@ -12,6 +12,9 @@ final class TestHost: Sendable {
     }
 
     let programs: Programs
+    /// The words before a program that is to run where this host's network is; empty is the real host's, which a
+    /// daemon of a test leaves alone.
+    let enter: [String]
     /// All of this host, short: socket paths end at 107 bytes.
     let folder: String
     var root: String { "\(folder)/r" }
@@ -20,14 +23,14 @@ final class TestHost: Sendable {
     private let state = Mutex(State())
 
     /// A host that runs nothing.
-    init(configuration: String = "") async throws {
+    init(configuration: String = "", in network: TestNetwork? = nil) async throws {
         programs = try await Programs.shared()
+        enter = network?.enterHost ?? []
         folder = "/tmp/cvy-m-\(UInt32.random(in: .min ... .max))"
         try makeFolder(folder, mode: 0o755)
         try makeFolder(root, mode: 0o755)
-        if !configuration.isEmpty {
-            try writeFileAtomically("\(root)/config.yaml", Array(configuration.utf8), mode: 0o644)
-        }
+        let text = configuration + (network == nil ? "\nnetwork:\n  mode: off\n" : "")
+        try writeFileAtomically("\(root)/config.yaml", Array(text.utf8), mode: 0o644)
     }
 
     // MARK: Commands
@@ -115,7 +118,7 @@ final class TestHost: Sendable {
     /// Starts the daemon, and does not wait.
     func spawnDaemon(faultPoint: String? = nil) throws {
         let child = try Child(
-            [programs.covey, "daemon", "--root", root],
+            enter + [programs.covey, "daemon", "--root", root],
             environment: faultPoint.map { ["COVEY_FAULT_POINT": $0] } ?? [:], log: log)
         state.withLock { $0.daemon = child }
     }

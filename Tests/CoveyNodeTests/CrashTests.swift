@@ -136,7 +136,8 @@ private func dieOnce(at point: String, _ reached: @escaping @Sendable () -> Void
 
 @Suite struct KillAtEveryStepTests {
     static let startPoints = [
-        "start.image", "start.disk", "start.intent", "start.volumes", "start.folders", "start.launched", "start.handle",
+        "start.image", "start.disk", "start.intent", "start.volumes", "start.network", "start.folders",
+        "start.launched", "start.handle",
         "start.recorded", "start.resumed",
     ]
 
@@ -164,7 +165,8 @@ private func dieOnce(at point: String, _ reached: @escaping @Sendable () -> Void
     @Test(
         "an agent killed at any step of a deletion, and started again, leaves nothing",
         arguments: [
-            "delete.recorded", "clean.destroyed", "clean.files", "delete.cleaned", "delete.disk", "delete.folder",
+            "delete.recorded", "clean.destroyed", "clean.network", "clean.files", "delete.cleaned", "delete.disk",
+            "delete.folder",
             "delete.removed",
         ])
     func delete(point: String) async throws {
@@ -187,7 +189,7 @@ private func dieOnce(at point: String, _ reached: @escaping @Sendable () -> Void
 
     @Test(
         "an agent killed at any step of a stop, and started again, stops the machine and keeps it stopped",
-        arguments: ["stop.recorded", "end.recorded", "clean.destroyed", "clean.files", "end.cleaned"])
+        arguments: ["stop.recorded", "end.recorded", "clean.destroyed", "clean.network", "clean.files", "end.cleaned"])
     func stop(point: String) async throws {
         try await Rig.with { rig in
             let (reached, died) = AsyncStream<Void>.makeStream()
@@ -210,7 +212,9 @@ private func dieOnce(at point: String, _ reached: @escaping @Sendable () -> Void
 
     @Test(
         "an agent killed while a program's end is taken in keeps the code",
-        arguments: ["run.programEnded", "end.recorded", "clean.destroyed", "clean.files", "end.cleaned"])
+        arguments: [
+            "run.programEnded", "end.recorded", "clean.destroyed", "clean.network", "clean.files", "end.cleaned",
+        ])
     func programEnd(point: String) async throws {
         try await Rig.with { rig in
             let (reached, died) = AsyncStream<Void>.makeStream()

@@ -11,12 +11,14 @@ import Synchronization
 /// A simulated host with a store and a node agent that can be killed and started again.
 final class Rig: Sendable {
     let host = SimulatedHost()
+    let networks = SimulatedNetworks()
     let store: MemoryStore
     let repositories: Repositories
     let folder: String
     let node: NodeID
     let image: Image
     let kernel: Kernel
+    let network: Network
     private let uptime: Mutex<Duration>
     private let agent = Mutex<(agent: NodeAgent, task: Task<Void, any Error>)?>(nil)
 
@@ -37,6 +39,8 @@ final class Rig: Sendable {
         (kernel, _) = try await repositories.kernels.create(
             .standard, name: "6.1", spec: KernelSpec(source: "debian", isDefault: true), node: node,
             requestID: "kernel")
+        network = try await repositories.networks.create(
+            .standard, NetworkRequest(name: "net", block: AddressBlock("10.1.0.0/16")), requestID: "network")
     }
 
     /// Runs a test with a rig and takes everything away after it.
@@ -74,7 +78,7 @@ final class Rig: Sendable {
                 node: node, instance: instance, layout: layout, repositories: repositories,
                 drivers: [SimulatedDriver(host)], supervisor: host, images: artifacts, kernels: artifacts,
                 disks: artifacts, volumes: SimulatedVolumes(host, folder: "\(folder)/volumes"),
-                guests: SimulatedConnector(host), clock: clock, faults: faults,
+                guests: SimulatedConnector(host), clock: clock, network: networks, names: networks, faults: faults,
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), settings: settings))
         let task = Task { try await made.run() }
         agent.withLock { $0 = (made, task) }
@@ -98,6 +102,7 @@ final class Rig: Sendable {
         var spec = MachineSpec(image: "busybox", program: program.map { Program(arguments: $0) })
         spec.imageID = image.metadata.id
         spec.kernelID = kernel.metadata.id
+        spec.networks = [NetworkAttachment(network: "net", networkID: network.metadata.id)]
         change(&spec)
         return try await repositories.machines.create(
             .standard, name: name, spec: spec, node: node, requestID: "create-\(name)")
@@ -150,6 +155,7 @@ final class Rig: Sendable {
     /// What a machine that is gone left on the host, besides its operations.
     func leftovers() async throws -> [String] {
         var found = host.processes.keys.map { "process \($0)" }
+        found += networks.state.withLock { $0.taps.values.map { "tap \($0)" } }
         for part in ["vms", "run/vm", "run/memory"] {
             let path = "\(folder)/\(part)"
             if fileExists(path) { found += try listFolder(path).map { "\(part)/\($0)" } }
