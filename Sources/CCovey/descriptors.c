@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAXIMUM_DESCRIPTORS 16
+#define MAXIMUM_DESCRIPTORS 48
 
 int covey_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags); }
 

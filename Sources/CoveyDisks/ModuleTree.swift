@@ -10,6 +10,9 @@ struct ModuleTree {
     /// a module costs 20 to 40 ms of an emulated boot.
     static let optional = ["ext4"]
 
+    /// What it loads beside them where it has such a device.
+    static let network = ["virtio_net"]
+
     private let folder: String
     private let release: String
     /// Dependencies by canonical name; the path is relative to the folder.
@@ -65,6 +68,15 @@ struct ModuleTree {
             add(name, to: &order)
         }
         return order
+    }
+
+    /// The modules of a network device, in load order and without those that are loaded in any case; empty where it
+    /// is built in or missing.
+    func networkOrder() throws(CoveyError) -> [String] {
+        let before = try bootOrder()
+        var order = before
+        for name in ModuleTree.network where !builtIn.contains(name) { add(name, to: &order) }
+        return Array(order.dropFirst(before.count))
     }
 
     private func add(_ name: String, to order: inout [String]) {

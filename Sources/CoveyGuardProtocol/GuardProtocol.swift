@@ -11,7 +11,7 @@ package enum GuardProtocol {
     /// The longest packet in bytes; it has to fit into a socket's standard buffer.
     package static let longestPacket = 128 << 10
     /// The most descriptors of one spawn.
-    package static let mostDescriptors = 16
+    package static let mostDescriptors = 48
     /// The highest number under which a process sees a descriptor.
     package static let highestDescriptor: Int32 = 255
     /// The most processes in one answer to `list`.

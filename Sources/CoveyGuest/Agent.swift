@@ -42,12 +42,13 @@ package enum Agent {
     }
 
     private static let abilities: GuestAbilities = [
-        .exec, .terminal, .clock, .shutdown, .imageInit, .mounts, .figures,
+        .exec, .terminal, .clock, .shutdown, .imageInit, .mounts, .network, .figures,
+        .certificates,
     ]
 
     private static func serve(_ hello: GuestHello, besideInit: GuestConfiguration?) throws(SystemError) {
         let loop = try EventLoop()
-        let duties = MachineInit(loop: loop, isBesideInit: besideInit != nil)
+        let duties = MachineInit(loop: loop, besideInit: besideInit)
         let server = try AgentServer(
             loop: loop, link: try MachineBoot.openChannel(), hello: hello, duties: duties, configured: besideInit)
         duties.server = server

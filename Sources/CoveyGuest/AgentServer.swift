@@ -167,7 +167,7 @@ package final class AgentServer {
 
     private func carryOut(_ request: GuestRequest?, _ reply: inout GuestReply) throws(CoveyError) {
         switch request {
-        case nil, .setNetwork: throw CoveyError(.unsupported, "the guest agent does not know this request")
+        case nil: throw CoveyError(.unsupported, "the guest agent does not know this request")
         case .configure(let configuration): reply.configured = try configure(configuration)
         case .start(let request, let attachment):
             guard hello.configured else { throw CoveyError(.conflict, "the machine is not configured") }
@@ -184,6 +184,9 @@ package final class AgentServer {
             loop.post { self.shutDown(how, grace: .milliseconds(Int64(clamping: grace)), reason: "host") }
         case .setClock(let time): try duties.setClock(time)
         case .ping: break
+        case .setNetwork(let network, let hostname):
+            guard hello.configured else { throw CoveyError(.conflict, "the machine is not configured") }
+            try duties.setNetwork(network, hostname: hostname)
         case .listeningPorts: reply.ports = ListeningSockets.all()
         case .usage: reply.usage = try MachineUsage.read()
         }

@@ -15,7 +15,9 @@ struct ProgramDefaults {
 extension ProgramDefaults {
     /// What the machine's configuration says.
     init(_ configuration: GuestConfiguration, resetsOOMScore: Bool) {
-        environment = configuration.image.environment.merging(configuration.environment) { $1 }
+        let trusted = configuration.certificates.isEmpty ? [:] : TrustedCertificates.environment
+        environment = trusted.merging(configuration.image.environment) { $1 }
+            .merging(configuration.environment) { $1 }
         folder = configuration.image.workingDirectory
         user = configuration.image.user
         self.resetsOOMScore = resetsOOMScore

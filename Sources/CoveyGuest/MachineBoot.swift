@@ -26,7 +26,8 @@ package struct MachineBoot {
             }
         }
         openConsole()
-        loadModules()
+        loadModules("/covey/modules")
+        if hasNetworkDevice { loadModules("/covey/network") }
         boot.timings.modulesLoaded = .nanoseconds(covey_since_boot())
         do throws(SystemError) {
             try mountRoot()
@@ -59,8 +60,16 @@ package struct MachineBoot {
         if console > 2 { close(console) }
     }
 
-    private static func loadModules() {
-        guard let list = try? readText("/covey/modules") else { return }
+    /// Whether the host gave the machine a network device. Source: Virtual I/O Device specification, 5: its number is 1.
+    private static var hasNetworkDevice: Bool {
+        let bus = "/sys/bus/virtio/devices"
+        return ((try? listFolder(bus)) ?? []).contains { name in
+            ((try? readText("\(bus)/\(name)/device"))?.trimmed).map { $0 == "0x0001" } ?? false
+        }
+    }
+
+    private static func loadModules(_ path: String) {
+        guard let list = try? readText(path) else { return }
         for line in list.split(separator: "\n") {
             let name = line.trimmed
             guard !name.isEmpty else { continue }

@@ -4,11 +4,13 @@ internal import Glibc
 
 /// What the agent does to the machine that it runs in; tests run without one.
 package protocol MachineDuties: AnyObject {
-    /// Sets host name, clock, loopback; and hands PID 1 over for an image's init. Returns whether programs must have
+    /// Sets host name, clock, network; and hands PID 1 over for an image's init. Returns whether programs must have
     /// their OOM score reset. Errors: what failed.
     func configure(_ configuration: GuestConfiguration) throws(CoveyError) -> Bool
     /// Sets the wall clock.
     func setClock(_ time: Timestamp) throws(CoveyError)
+    /// Changes the network, and the host name where one is given. Errors: what failed.
+    func setNetwork(_ network: GuestNetwork, hostname: String?) throws(CoveyError)
     /// Asks everything in the machine to end. Returns whether the agent itself ends the machine; an image's init does
     /// so on its own.
     func beginShutdown(_ how: GuestShutdown) -> Bool

@@ -12,14 +12,20 @@ package final class MachineInit: MachineDuties {
     private var role = Role.waiting
     private var signals: Int32 = -1
     private var shutdownWatch: Int32 = -1
+    private var network: GuestNetwork?
+    private var hostname: String?
 
     /// Serves programs; set before ``begin()``.
     package weak var server: AgentServer?
 
     /// Makes the duties of the process that the loop runs in.
-    package init(loop: EventLoop, isBesideInit: Bool = false) {
+    /// - Parameter besideInit: What the agent before this one was told, where an image's init is PID 1 already.
+    package init(loop: EventLoop, besideInit: GuestConfiguration? = nil) {
         self.loop = loop
-        if isBesideInit { role = .besideInit }
+        guard let besideInit else { return }
+        role = .besideInit
+        network = besideInit.network
+        hostname = besideInit.hostname
     }
 
     /// Begins to reap and to hear signals.
@@ -63,12 +69,10 @@ package final class MachineInit: MachineDuties {
                 remedy: "choose a program to run instead")
         }
         try MachineDisks.mount(configuration.mounts)
-        if let hostname = configuration.hostname {
-            let bytes = Array(hostname.utf8)
-            if sethostname(hostname, bytes.count) != 0 { throw SystemError("sethostname", hostname).coveyError }
-        }
         if let clock = configuration.clock { try setClock(clock) }
-        attempt { () throws(SystemError) in try check("ioctl", "loopback") { covey_loopback_up() } }
+        attempt(MachineNetwork.loopback)
+        try change(configuration.network, hostname: configuration.hostname)
+        TrustedCertificates.install(configuration.certificates)
         switch configuration.purpose {
         case .program, .idle:
             role = .plain
@@ -78,6 +82,23 @@ package final class MachineInit: MachineDuties {
             try handOver(to: path, configuration)
             return true
         }
+    }
+
+    package func setNetwork(_ network: GuestNetwork, hostname: String?) throws(CoveyError) {
+        try change(network, hostname: hostname)
+    }
+
+    /// Sets name, interfaces and files. What cannot be set at all is an error, and leaves the files as they were.
+    private func change(_ wanted: GuestNetwork?, hostname name: String?) throws(CoveyError) {
+        if let name, name != hostname {
+            if sethostname(name, name.utf8.count) != 0 { throw SystemError("sethostname", name).coveyError }
+            hostname = name
+        }
+        if let wanted {
+            try MachineNetwork.apply(wanted, replacing: network)
+            network = wanted
+        }
+        NetworkFiles.write(hostname: hostname, network)
     }
 
     package func setClock(_ time: Timestamp) throws(CoveyError) {

@@ -10,8 +10,11 @@ struct LaunchFiles: Sendable {
 
     /// Opens and makes all files and sockets of a plan. Blocks; what was made is registered for undoing first.
     /// Errors: ``ErrorCode/notFound`` and ``ErrorCode/corrupt`` for kernel, initramfs and disks,
-    /// ``ErrorCode/exhausted`` for memory, ``ErrorCode/conflict`` where the run's files exist.
-    init(_ plan: LaunchPlan, _ numbers: DescriptorNumbers, undo: UndoList) throws {
+    /// ``ErrorCode/exhausted`` for memory, what `openTap` throws, ``ErrorCode/conflict`` where the run's files exist.
+    init(
+        _ plan: LaunchPlan, _ numbers: DescriptorNumbers, undo: UndoList,
+        openTap: (String) throws -> FileDescriptor
+    ) throws {
         let kernel = try Self.readable(plan.kernel, "kernel", by: plan.user)
         try Self.checkKernel(kernel.raw, plan.kernel)
         pass(kernel, numbers.kernel)
@@ -23,6 +26,9 @@ struct LaunchFiles: Sendable {
             let file = try Self.open(disk.path, "disk", disk.readOnly ? .readOnly : .readWrite)
             try Self.checkFormat(file.raw, disk)
             pass(file, number.file)
+        }
+        for (interface, number) in zip(plan.interfaces, numbers.interfaces) {
+            pass(try openTap(interface.tap), number)
         }
         pass(try Self.makeMemory(plan, undo), numbers.memory)
         pass(try Self.listen(plan.controlSocket, undo), numbers.control)

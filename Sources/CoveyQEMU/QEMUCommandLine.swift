@@ -23,6 +23,8 @@ struct DescriptorNumbers: Hashable, Sendable {
     var guest: Int32
     /// The disks, in the plan's order.
     var disks: [Disk]
+    /// The interfaces' taps, in the plan's order.
+    var interfaces: [Int32]
 
     /// The numbers for a plan, from 10 on.
     init(_ plan: LaunchPlan) {
@@ -33,6 +35,7 @@ struct DescriptorNumbers: Hashable, Sendable {
             return next
         }
         disks = plan.disks.map { disk in Disk(file: number(), backing: disk.backing.map { _ in number() }) }
+        interfaces = plan.interfaces.map { _ in number() }
     }
 }
 
@@ -57,7 +60,7 @@ struct QEMUCommandLine: Sendable {
     /// The program and its arguments.
     var arguments: [String] {
         [binary] + identity + machine + memory + kernel + console + control + guestChannel + entropy + disks
-            + ["-trace", "enable=\(Recollection.traceEvent)", "-sandbox", Self.sandbox]
+            + interfaces + ["-trace", "enable=\(Recollection.traceEvent)", "-sandbox", Self.sandbox]
     }
 
     private var identity: [String] {
@@ -146,38 +149,8 @@ struct QEMUCommandLine: Sendable {
         ["-object", "rng-builtin,id=rng0", "-device", "virtio-rng-device,rng=rng0"]
     }
 
-    private var disks: [String] {
-        zip(plan.disks, numbers.disks).enumerated().flatMap { index, pair in
-            let (disk, number) = pair
-            let name = "disk\(index)"
-            var arguments: [String] = []
-            if let backing = number.backing { arguments += file(backing, name: "\(name)-base", readOnly: true) }
-            arguments += file(number.file, name: "\(name)-file", readOnly: disk.readOnly, isDevice: disk.isDevice)
-            if number.backing != nil {
-                arguments += node("driver=raw,node-name=\(name)-below,file=\(name)-base", readOnly: true)
-            }
-            let backing = number.backing == nil ? "" : ",backing=\(name)-below"
-            arguments += node(
-                "driver=\(disk.format.rawValue),node-name=\(name),file=\(name)-file\(backing),discard=unmap",
-                readOnly: disk.readOnly)
-            return arguments + ["-device", "virtio-blk-device,drive=\(name),serial=\(escaped(disk.serial))"]
-        }
-    }
-
-    /// A file as a node. The host's page cache is used, and what the guest flushes is flushed to the disk.
-    private func file(_ number: Int32, name: String, readOnly: Bool, isDevice: Bool = false) -> [String] {
-        ["-add-fd", "fd=\(number),set=\(number)"]
-            + node(
-                "driver=\(isDevice ? "host_device" : "file"),node-name=\(name),filename=/dev/fdset/\(number),aio=threads,discard=unmap",
-                readOnly: readOnly)
-    }
-
-    private func node(_ options: String, readOnly: Bool) -> [String] {
-        ["-blockdev", "\(options),cache.direct=off,cache.no-flush=off,read-only=\(readOnly ? "on" : "off")"]
-    }
-
     /// QEMU separates options by commas; a doubled one stands for itself.
-    private func escaped(_ text: String) -> String {
+    func escaped(_ text: String) -> String {
         text.reduce(into: "") { $0 += $1 == "," ? ",," : String($1) }
     }
 }

@@ -41,6 +41,13 @@ extension QEMUDriver {
         for disk in plan.disks where disk.backing != nil && disk.format != .qcow2 {
             throw CoveyError(.invalid, "the raw disk \(disk.path) cannot stand on another file")
         }
+        for interface in plan.interfaces {
+            guard (68...65_535).contains(interface.mtu), interface.mac.isUnicast else {
+                throw CoveyError(
+                    .invalid,
+                    "no interface can have the address \(interface.mac) with packets of \(interface.mtu) bytes")
+            }
+        }
     }
 
     private func start(_ plan: LaunchPlan, _ binary: String, _ undo: UndoList) async throws -> QEMUMachine {
@@ -56,7 +63,7 @@ extension QEMUDriver {
             }
             let handle = MachineHandle(plan: plan, driver: .qemu, vmmVersion: version, process: process.identity)
             undo.clear()
-            return QEMUMachine(handle: handle, client: client, watch: watch)
+            return QEMUMachine(handle: handle, client: client, watch: watch, pool: pool)
         } catch {
             client.close()
             // A process that has ended says more than the connection that ended with it.
@@ -73,7 +80,7 @@ extension QEMUDriver {
         _ plan: LaunchPlan, _ binary: String, _ tsc: UInt64?, _ undo: UndoList
     ) async throws -> (SupervisedProcess, ByteStream) {
         let numbers = DescriptorNumbers(plan)
-        let files = try await pool.run { try LaunchFiles(plan, numbers, undo: undo) }
+        let files = try await pool.run { [openTap] in try LaunchFiles(plan, numbers, undo: undo, openTap: openTap) }
         let stream = try await ByteStream.connect(to: plan.controlSocket, reactor: reactor)
         let command = QEMUCommandLine(binary: binary, plan: plan, numbers: numbers, hostTSC: tsc)
         let groups = plan.accelerator == .kvm ? try await pool.run { KVMDevice.probe().groups } : []

@@ -24,18 +24,21 @@ package struct QEMUDriver: VMMDriver {
     let binary: String?
     let facts: @Sendable () async -> HostFacts
     let deadlines: Deadlines
+    let openTap: @Sendable (String) throws -> FileDescriptor
     let pool = BlockingPool("covey-qemu")
 
     /// Makes a driver. `binary` nil searches `PATH` for `qemu-system-x86_64`, anew at each launch; `facts` nil reads
-    /// this host's with ``HostFactsReader``.
+    /// this host's with ``HostFactsReader``. `openTap` nil opens a tap by its name in this process's network namespace.
     package init(
         reactor: Reactor, supervisor: any ProcessSupervisor, binary: String? = nil,
-        facts: (@Sendable () async -> HostFacts)? = nil, deadlines: Deadlines = Deadlines()
+        facts: (@Sendable () async -> HostFacts)? = nil, deadlines: Deadlines = Deadlines(),
+        openTap: (@Sendable (String) throws -> FileDescriptor)? = nil
     ) {
         self.reactor = reactor
         self.supervisor = supervisor
         self.binary = binary
         self.deadlines = deadlines
+        self.openTap = openTap ?? { try Tap.open($0) }
         let reader = HostFactsReader(reactor: reactor, supervisor: supervisor, binary: binary)
         self.facts = facts ?? { await reader.read() }
     }
@@ -66,7 +69,8 @@ package struct QEMUDriver: VMMDriver {
         do {
             _ = try await client.handshake(within: deadlines.adopt)
             let status = try await client.execute("query-status", within: deadlines.adopt)
-            return QEMUMachine(handle: handle, client: client, watch: watch, first: VMMEvent(status: status))
+            return QEMUMachine(
+                handle: handle, client: client, watch: watch, pool: pool, first: VMMEvent(status: status))
         } catch {
             watch.cancel()
             client.close()

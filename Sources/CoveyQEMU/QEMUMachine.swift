@@ -1,4 +1,5 @@
 internal import CoveyModel
+internal import CoveySystem
 package import CoveyVMM
 
 /// A QEMU that this daemon speaks to.
@@ -9,14 +10,16 @@ package final class QEMUMachine: PausableVMM {
     package let handle: MachineHandle
     package let events: AsyncStream<VMMEvent>
 
-    private let client: QMPClient
+    let client: QMPClient
+    let pool: BlockingPool
     private let watch: ExitWatch
     private let pump: Task<Void, Never>
 
     /// Takes over a connection. `first` is what the reader of ``events`` is told before anything else.
-    init(handle: MachineHandle, client: QMPClient, watch: ExitWatch, first: VMMEvent? = nil) {
+    init(handle: MachineHandle, client: QMPClient, watch: ExitWatch, pool: BlockingPool, first: VMMEvent? = nil) {
         self.handle = handle
         self.client = client
+        self.pool = pool
         self.watch = watch
         let (events, sink) = AsyncStream.makeStream(of: VMMEvent.self, bufferingPolicy: .bufferingNewest(64))
         self.events = events

@@ -2,7 +2,7 @@ internal import CCovey
 internal import Glibc
 
 /// The most descriptors that one packet carries.
-package let mostDescriptorsInPacket = 16
+package let mostDescriptorsInPacket = 48
 
 /// A packet with the descriptors that came along.
 package struct ReceivedPacket: Sendable {

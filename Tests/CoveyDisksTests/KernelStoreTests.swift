@@ -56,9 +56,15 @@ struct KernelStoreTests {
         ] { #expect(try position(earlier) < position(later), "\(earlier) before \(later)") }
         #expect(!names.contains("ext4"), "ext4 is built in")
         #expect(!names.contains("virtio_net"), "the boot does not wait for what it does not need")
-        #expect(Set(names).count == names.count)
-        for path in list { #expect(found[String(path.dropFirst())]?.starts(with: [0x7F, 0x45, 0x4C, 0x46]) == true) }
-        #expect(found.count == 8 + list.count + 1)
+        let network = String(decoding: found["covey/network"] ?? [], as: UTF8.self).split(separator: "\n")
+            .map(String.init)
+        let networkNames = network.map(ModuleTree.name(of:))
+        #expect(networkNames.last == "virtio_net" && networkNames.contains("net_failover"))
+        #expect(Set(names + networkNames).count == names.count + networkNames.count)
+        for path in list + network {
+            #expect(found[String(path.dropFirst())]?.starts(with: [0x7F, 0x45, 0x4C, 0x46]) == true)
+        }
+        #expect(found.count == 8 + list.count + network.count + 2)
     }
 
     private func checkTools(_ kernel: StoredKernel) async throws {

@@ -22,6 +22,9 @@ final class RecordedDuties: MachineDuties {
         return false
     }
     func setClock(_ time: Timestamp) throws(CoveyError) { record.add("clock \(time)") }
+    func setNetwork(_ network: GuestNetwork, hostname: String?) throws(CoveyError) {
+        record.add("network \(network.interfaces.map(\.mac)) \(hostname ?? "-")")
+    }
     func beginShutdown(_ how: GuestShutdown) -> Bool {
         record.add("begin \(how)")
         return true
@@ -57,7 +60,8 @@ final class AgentHarness: Sendable {
         self.stopped = stopped
         let (record, reactor) = (record, reactor)
         let hello = GuestHello(
-            abilities: [.exec, .terminal, .clock, .shutdown], agentVersion: "test", bootID: "boot-1",
+            abilities: [.exec, .terminal, .clock, .shutdown, .network, .figures], agentVersion: "test",
+            bootID: "boot-1",
             timings: GuestBootTimings(agentStarted: .milliseconds(900)), problem: problem)
         let (ready, isReady) = AsyncStream<EventLoop.Waker>.makeStream()
         startThread(named: "agent") {

@@ -26,7 +26,24 @@ import Testing
             id: "c", GuestAttachment(channel: 2, window: 1, from: [.standardOutput: 0, .standardError: .max])),
         .execs, .acknowledge(id: "d"), .signal(id: "e", 9), .resize(id: "f", GuestTerminalSize()),
         .shutdown(.reboot, graceMilliseconds: 10_000), .setClock(Timestamp(milliseconds: 0)), .ping,
+        .configure(
+            GuestConfiguration(purpose: .idle, network: network, certificates: ["-----BEGIN CERTIFICATE-----\n", ""])),
+        .setNetwork(network, hostname: "copy"), .setNetwork(GuestNetwork(), hostname: nil), .listeningPorts, .usage,
     ]
+
+    static let network = GuestNetwork(
+        interfaces: [
+            GuestInterface(
+                mac: MACAddress(bits: 0x0200_5E10_0001),
+                addresses: [
+                    GuestAddress(.v4(IPv4Address(bits: 0x0A01_0203)), prefix: 24),
+                    GuestAddress(.v6(IPv6Address(high: 0xFD00_0001_0000_0000, low: 5)), prefix: 64),
+                ], gateway: IPv4Address(bits: 0x0A01_0201), gateway6: IPv6Address(high: 0xFD00_0001_0000_0000, low: 1),
+                mtu: 1450),
+            GuestInterface(mac: MACAddress(bits: 2), addresses: [], mtu: 65535),
+        ], resolvers: [.v4(IPv4Address(bits: 0x0A01_0201)), .v6(IPv6Address(high: 0, low: 1))],
+        searchDomains: ["vm", "default.vm"],
+        hosts: [GuestHost(.v4(IPv4Address(bits: 0x0A01_0203)), names: ["web", "web.vm"])])
 
     static let replies: [GuestReply] = [
         GuestReply(number: 1),
@@ -46,6 +63,15 @@ import Testing
                 GuestExecInfo(id: "d", exit: .notStarted(code: 127, message: "no")),
             ]),
         GuestReply(number: 4, attached: .init(from: [.standardOutput: 3], inputTaken: 1, inputCredit: 65536)),
+        GuestReply(
+            number: 5,
+            ports: [
+                ListeningPort(
+                    transport: .tcp, address: .v4(IPv4Address(bits: 0)), port: 22, program: "sshd", pid: 411),
+                ListeningPort(transport: .udp, address: .v6(IPv6Address(high: 0, low: 1)), port: 65535),
+            ]),
+        GuestReply(
+            number: 6, usage: GuestUsage(memory: .mebibytes(128), available: .mebibytes(96), load: 1.25)),
     ]
 
     static let hello = GuestHello(
@@ -102,6 +128,37 @@ import Testing
                 == .notStarted(code: 1, message: "a\u{FFFD}[2Jb\u{FFFD}\u{FFFD}"))
         let error = CoveyError(.failure, String(repeating: "x", count: 100_000))
         #expect(try GuestErrorMessage.decode(GuestErrorMessage.encode(error)).message.count == 1024)
+    }
+
+    @Test("addresses of an odd length, ports without a number and more ports than there may be are refused")
+    func hostileFigures() throws {
+        func reply(_ body: (inout FieldWriter) -> Void) -> [UInt8] {
+            var out = FieldWriter()
+            out.put(1, UInt64(1))
+            body(&out)
+            return out.bytes
+        }
+        func port(_ out: inout FieldWriter, address: [UInt8], number: UInt64?, transport: UInt64 = 1) {
+            out.put(6) {
+                $0.put(1, transport)
+                $0.put(2, address)
+                $0.put(3, number)
+            }
+        }
+        for bytes in [
+            reply { port(&$0, address: [1, 2, 3], number: 1) }, reply { port(&$0, address: [], number: 1) },
+            reply { port(&$0, address: [1, 2, 3, 4], number: nil) },
+            reply { port(&$0, address: [1, 2, 3, 4], number: 65536) },
+            reply { port(&$0, address: [1, 2, 3, 4], number: 1, transport: 3) },
+            reply { out in for _ in 0...1024 { port(&out, address: [1, 2, 3, 4], number: 1) } },
+            reply { $0.put(7) { $0.put(1, UInt64.max) } },
+        ] {
+            #expect(throws: FrameFault.self) { _ = try GuestReply.decode(bytes) }
+        }
+        let program = GuestReply(
+            number: 1,
+            ports: [ListeningPort(transport: .tcp, address: .v4(IPv4Address(bits: 1)), port: 1, program: "a\u{1B}[2J")])
+        #expect(try GuestReply.decode(program.encoded).ports.first?.program == "a\u{FFFD}[2J")
     }
 
     @Test("fields and requests that a program does not know are skipped")

@@ -51,6 +51,18 @@ struct BootFixture: Sendable {
             echo "covey: listening"
             busybox dd bs=64 count=1 <&3 >/dev/null 2>&1
             busybox poweroff -f ;;
+        network)
+            load virtio_ring virtio virtio_mmio failover net_failover virtio_net
+            until [ -e /sys/class/net/eth0 ]; do busybox usleep 10000; done
+            echo "covey: eth0 $(busybox cat /sys/class/net/eth0/address) mtu $(busybox cat /sys/class/net/eth0/mtu)"
+            busybox ifconfig eth0 10.9.8.2 netmask 255.255.255.0 up
+            echo "covey: addressed" ;;
+        limited)
+            load virtio_ring virtio virtio_mmio virtio_blk
+            until [ -e /dev/vda ]; do busybox usleep 10000; done
+            echo "covey: writing"
+            busybox dd if=/dev/zero of=/dev/vda bs=65536 count=64 oflag=direct 2>&1
+            echo "covey: written" ;;
         devices)
             load virtio_ring virtio virtio_mmio virtio_blk virtio_console virtio-rng
             until [ -e /dev/vdb ] && [ -e /dev/vport0p1 -o -e /dev/vport1p1 ]; do busybox usleep 10000; done
@@ -93,7 +105,8 @@ struct BootFixture: Sendable {
         fi
         rm -rf root && mkdir -p root/bin root/modules
         cp /bin/busybox root/bin/ && cp init root/init
-        for module in virtio_ring virtio virtio_mmio virtio_blk virtio_console virtio-rng button evdev; do
+        for module in virtio_ring virtio virtio_mmio virtio_blk virtio_console virtio-rng button evdev \\
+            failover net_failover virtio_net; do
             cp "$(find work/tree/lib -name $module.ko)" root/modules/
         done
         (cd root && find . | sort | cpio -o -H newc --quiet) > initramfs.new

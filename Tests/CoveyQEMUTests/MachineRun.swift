@@ -18,6 +18,7 @@ struct MachineRun: Sendable {
     /// Runs `body` with a plan for a scenario; afterwards checks that destroying leaves nothing, and cleans up.
     static func with(
         _ scenario: String, binary: String? = nil, deadlines: QEMUDriver.Deadlines = .init(),
+        openTap: (@Sendable (String) throws -> FileDescriptor)? = nil,
         _ body: (inout MachineRun) async throws -> Void
     ) async throws {
         let fixture = try await BootFixture.shared()
@@ -31,7 +32,8 @@ struct MachineRun: Sendable {
         let supervisor = DirectSupervisor(reactor: reactor)
         var run = MachineRun(
             reactor: reactor, supervisor: supervisor,
-            driver: QEMUDriver(reactor: reactor, supervisor: supervisor, binary: binary, deadlines: deadlines),
+            driver: QEMUDriver(
+                reactor: reactor, supervisor: supervisor, binary: binary, deadlines: deadlines, openTap: openTap),
             folder: folder,
             plan: LaunchPlan(
                 machine: id, name: "test", instance: InstanceID(random: 7), runGeneration: 1, accelerator: .tcg,

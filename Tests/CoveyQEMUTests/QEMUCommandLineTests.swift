@@ -68,6 +68,56 @@ struct QEMUCommandLineTests {
         #expect(arguments.contains("virtio-blk-device,drive=disk1,serial=covey-vol-0123456789"))
     }
 
+    @Test("an interface is a tap as a descriptor, after the disks, whose lines it does not change")
+    func interfaces() throws {
+        var plan = try Self.plan()
+        let before = Self.line(plan).arguments
+        plan.interfaces = [
+            InterfacePlan(tap: "cv01234567-1", mac: try #require(MACAddress("02:00:5e:10:00:01")), mtu: 1450),
+            InterfacePlan(tap: "cv01234567-2", mac: try #require(MACAddress("02:00:5e:10:00:02")), mtu: 9000),
+        ]
+        let added = [
+            "-netdev", "tap,id=net0,fd=19,vhost=off",
+            "-device", "virtio-net-device,netdev=net0,mac=02:00:5e:10:00:01,host_mtu=1450",
+            "-netdev", "tap,id=net1,fd=20,vhost=off",
+            "-device", "virtio-net-device,netdev=net1,mac=02:00:5e:10:00:02,host_mtu=9000",
+        ]
+        let place = try #require(before.firstIndex(of: "-trace"))
+        #expect(Self.line(plan).arguments == before[..<place] + added + before[place...])
+        #expect(!Self.line(plan).arguments.joined(separator: " ").contains("cv01234567"))
+    }
+
+    @Test("a limit stands before each disk that may be written to, and before no other")
+    func diskLimits() throws {
+        var plan = try Self.plan()
+        let before = Self.line(plan).arguments
+        plan.diskLimit = TrafficLimit()
+        #expect(Self.line(plan).arguments == before, "a limit that bounds nothing is none")
+        plan.diskLimit = TrafficLimit(bytesPerSecond: 1 << 20, operationsPerSecond: 100, burstBytes: 4 << 20)
+        let arguments = Self.line(plan).arguments
+        #expect(
+            arguments.contains(
+                #"{"qom-type":"throttle-group","id":"disk0-limit","limits":{"bps-total":1048576,"#
+                    + #""bps-total-max":4194304,"iops-total":100}}"#))
+        #expect(
+            arguments.contains(
+                "driver=throttle,node-name=disk0,throttle-group=disk0-limit,file=disk0-image,discard=unmap,"
+                    + "cache.direct=off,cache.no-flush=off,read-only=off"))
+        #expect(arguments.contains { $0.hasPrefix("driver=qcow2,node-name=disk0-image,file=disk0-file,") })
+        #expect(arguments.contains("virtio-blk-device,drive=disk0,serial=covey-root"))
+        #expect(arguments.filter { $0.contains("disk1") } == before.filter { $0.contains("disk1") })
+    }
+
+    @Test("a burst of less than a second's worth cannot be told to QEMU, and is a tenth of it")
+    func bursts() {
+        #expect(
+            QEMUCommandLine.throttle(TrafficLimit(bytesPerSecond: 1000, burstBytes: 999)) == #""bps-total":1000"#)
+        #expect(QEMUCommandLine.throttle(TrafficLimit(operationsPerSecond: 5, burstBytes: 10)) == #""iops-total":5"#)
+        #expect(QEMUCommandLine.throttle(TrafficLimit(bytesPerSecond: 0, operationsPerSecond: -1)) == nil)
+        #expect(
+            QEMUCommandLine.throttle(TrafficLimit(bytesPerSecond: .max)) == #""bps-total":1000000000000000"#)
+    }
+
     @Test("no path of the host is among the arguments")
     func paths() throws {
         let plan = try Self.plan()

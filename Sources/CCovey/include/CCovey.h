@@ -8,6 +8,7 @@
 #include "covey_kvm.h"
 #include "covey_guest.h"
 #include "covey_spawn.h"
+#include "covey_tap.h"
 #include "covey_tree.h"
 
 #endif

@@ -28,7 +28,7 @@ int covey_memfd_create(const char *name);
 // The peer's credentials of a connected Unix socket (SO_PEERCRED).
 int covey_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid);
 
-// Sends bytes with up to 16 descriptors (SCM_RIGHTS). Returns bytes sent, or -1 with errno.
+// Sends bytes with up to 48 descriptors (SCM_RIGHTS). Returns bytes sent, or -1 with errno.
 ssize_t covey_send_descriptors(
     int socket, const void *bytes, size_t count, const int *descriptors, size_t descriptor_count);
 

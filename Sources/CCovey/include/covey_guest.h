@@ -90,8 +90,8 @@ int covey_become(const char *path, char *const *arguments, char *const *environm
 // Reaps children for ever.
 void covey_guest_reap_for_ever(void);
 
-// Brings the loopback link up.
-int covey_loopback_up(void);
+// Mounts a file over another, or over a link itself where the target is one (open_tree(2), move_mount(2)).
+int covey_mount_over(const char *source, const char *target);
 
 // clock_settime(2) of the wall clock.
 int covey_set_clock(int64_t milliseconds);

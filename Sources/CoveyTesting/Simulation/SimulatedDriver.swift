@@ -52,7 +52,7 @@ package struct SimulatedDriver: VMMDriver {
 }
 
 /// A simulated VMM as a daemon holds it.
-package final class SimulatedVMM: PausableVMM {
+package final class SimulatedVMM: PausableVMM, MeasuredVMM {
     package let handle: MachineHandle
     package let events: AsyncStream<VMMEvent>
     private let host: SimulatedHost
@@ -99,6 +99,17 @@ package final class SimulatedVMM: PausableVMM {
         let name = handle.processName
         guard host.processes[name]?.guest.booted == true else { return }
         host.end(name, .poweredOff)
+    }
+
+    package func figures() async throws -> VMMFigures {
+        guard let process = host.processes[handle.processName], process.exit == nil else {
+            throw CoveyError(.notFound, "process \(handle.processName) is gone")
+        }
+        return VMMFigures(
+            cpuTime: .seconds(1), residentMemory: process.plan.memory,
+            disks: process.plan.disks.indices.map {
+                DiskFigures(index: $0, readBytes: 4096, readOperations: 1, writtenBytes: 8192, writeOperations: 2)
+            })
     }
 
     package func detach() async { watch.cancel() }
