@@ -21,6 +21,17 @@ package struct MachineRequest: Hashable, Sendable {
     package var volumes: [VolumeMount] = []
     /// A disk of its own for passing work.
     package var scratch: ScratchDisk?
+    /// Interfaces, in the order in which the machine sees them; nil is the tenant's default network, where the node can
+    /// carry networks, and empty none.
+    package var networks: [NetworkAttachment]?
+    /// Ports of the host that lead to the first interface.
+    package var ports: [PublishedPort] = []
+    /// What it reaches outside; nil is what its networks say.
+    package var egress: EgressPolicy?
+    /// What each interface may send, and as much receive.
+    package var networkLimit: TrafficLimit?
+    /// What each disk may read and write.
+    package var diskLimit: TrafficLimit?
     /// The VMM.
     package var driver: DriverName?
     /// The accelerator.
@@ -59,6 +70,12 @@ extension Covey_V1_CreateVirtualMachineRequest {
         if let disk = model.disk { diskBytes = disk.bytes }
         volumes = model.volumes.map { Covey_V1_VolumeMount($0) }
         if let scratch = model.scratch { self.scratch = Covey_V1_ScratchDisk(scratch) }
+        networks = (model.networks ?? []).map { Covey_V1_NetworkAttachment($0) }
+        noNetwork = model.networks == []
+        ports = model.ports.map(\.description)
+        if let egress = model.egress { self.egress = egress.description }
+        if let limit = model.networkLimit { networkLimit = Covey_V1_TrafficLimit(limit) }
+        if let limit = model.diskLimit { diskLimit = Covey_V1_TrafficLimit(limit) }
         driver = model.driver.wire
         accel = model.accel.wire
         if let restart = model.restart { self.restart = Covey_V1_RestartPolicy(restart) }
@@ -85,6 +102,15 @@ extension MachineRequest {
         if message.hasDiskBytes { disk = ByteCount(message.diskBytes) }
         volumes = try message.volumes.converted { mount throws(CoveyError) in try VolumeMount(mount) }
         if message.hasScratch { scratch = ScratchDisk(message.scratch) }
+        let networks = try message.networks.converted { item throws(CoveyError) in try NetworkAttachment(item) }
+        guard networks.isEmpty || !message.noNetwork else {
+            throw CoveyError(.invalid, "no_network is set, and there are networks", remedy: "leave one of them out")
+        }
+        self.networks = networks.isEmpty && !message.noNetwork ? nil : networks
+        ports = try message.ports.ports("ports")
+        if message.hasEgress { egress = try EgressPolicy(wire: message.egress, "egress") }
+        if message.hasNetworkLimit { networkLimit = TrafficLimit(message.networkLimit) }
+        if message.hasDiskLimit { diskLimit = TrafficLimit(message.diskLimit) }
         driver = try DriverName.optional(message.driver, "driver")
         accel = try Accelerator.optional(message.accel, "accel")
         if message.hasRestart { restart = try RestartPolicy(message.restart) }

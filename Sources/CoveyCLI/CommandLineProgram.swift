@@ -63,7 +63,8 @@ struct RootCommand: AsyncParsableCommand {
             discussion: "Example: covey run debian -- cat /etc/os-release", version: CoveyVersion.current,
             subcommands: [
                 RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self,
-                VMCommand.self, ImageCommand.self, KernelCommand.self, VolumeCommand.self, RegistryCommand.self,
+                VMCommand.self, ImageCommand.self, KernelCommand.self, VolumeCommand.self, NetworkCommand.self,
+                RegistryCommand.self,
                 OperationCommand.self, SystemCommand.self, VersionCommand.self,
                 ConfigCommand.self, DoctorCommand.self, CompletionCommand.self,
             ] + CommandLineProgram.extra)

@@ -21,6 +21,7 @@ package struct CoveyClient: Sendable {
     let kernels: Covey_V1_Kernels.Client<Transport>
     let registries: Covey_V1_Registries.Client<Transport>
     let volumes: Covey_V1_Volumes.Client<Transport>
+    let networks: Covey_V1_Networks.Client<Transport>
     let catalogs: Covey_V1_Catalogs.Client<Transport>
     let operations: Covey_V1_Operations.Client<Transport>
     let monitoring: Covey_V1_Monitoring.Client<Transport>
@@ -64,6 +65,7 @@ package struct CoveyClient: Sendable {
         kernels = .init(wrapping: client)
         registries = .init(wrapping: client)
         volumes = .init(wrapping: client)
+        networks = .init(wrapping: client)
         catalogs = .init(wrapping: client)
         operations = .init(wrapping: client)
         monitoring = .init(wrapping: client)

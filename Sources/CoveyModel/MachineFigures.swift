@@ -48,3 +48,23 @@ package struct MachineFigures: Hashable, Codable, Sendable {
         forgedPackets = 0
     }
 }
+
+/// A machine and what it has used, or why that is not known.
+package struct MachineUse: Hashable, Codable, Sendable {
+    /// Its id.
+    package var id: MachineID
+    /// Its name.
+    package var name: String
+    /// What it has used; nil where that is not known.
+    package var figures: MachineFigures?
+    /// Why that is not known.
+    package var error: CoveyError?
+
+    /// Makes one.
+    package init(id: MachineID, name: String, figures: MachineFigures? = nil, error: CoveyError? = nil) {
+        self.id = id
+        self.name = name
+        self.figures = figures
+        self.error = error
+    }
+}

@@ -108,9 +108,8 @@ package final class APIServer: Sendable {
             transport: transport,
             services: [
                 VirtualMachineService(context), ImageService(context), RegistryService(context), KernelService(context),
-                CatalogService(context), VolumeService(context), OperationService(context), MonitoringService(context),
-                HealthService(health),
-                ReflectionService(descriptors),
+                CatalogService(context), VolumeService(context), NetworkService(context), OperationService(context),
+                MonitoringService(context), HealthService(health), ReflectionService(descriptors),
             ], interceptors: [chain])
     }
 

@@ -40,6 +40,11 @@ package struct MachineValidation: Sendable {
             accel: request.accel ?? defaults.accel, restart: request.restart ?? .never, program: request.program,
             environment: request.environment, removeWhenStopped: request.removeWhenStopped,
             ready: request.ready ?? .agent)
+        try check(networks: request)
+        spec.ports = request.ports
+        spec.egress = request.egress
+        spec.networkLimit = request.networkLimit
+        spec.diskLimit = request.diskLimit
         spec.volumes = request.volumes.map { mount in
             VolumeMount(volume: mount.volume, path: MachineValidation.plain(mount.path), readOnly: mount.readOnly)
         }

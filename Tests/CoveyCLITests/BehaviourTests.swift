@@ -104,6 +104,49 @@ import Yams
         #expect(TimelineDrawing.text([]) == "there was no start yet\n")
     }
 
+    @Test("a machine's ports say who listens, where that is reached, and what is published though nobody listens")
+    func ports() throws {
+        let id = MachineID(high: 1, low: 1)
+        var machine = VirtualMachine(
+            metadata: Metadata(id: id, name: "web", tenant: "default", createdAt: Timestamp(milliseconds: 0)),
+            spec: MachineSpec(image: "x"), status: MachineStatus())
+        machine.spec.networks = [
+            NetworkAttachment(
+                network: "a", address: IPv4Address("10.83.0.5"), address6: IPv6Address("fd00::5"))
+        ]
+        machine.spec.ports = try #require(PublishedPort.list("8080-8081:80-81"))
+        let loopback = try #require(IPAddress("127.0.0.1"))
+        let listening = [
+            ListeningPort(
+                transport: .tcp, address: .v6(IPv6Address(high: 0, low: 0)), port: 80, program: "nginx", pid: 7),
+            ListeningPort(transport: .tcp, address: loopback, port: 25),
+            ListeningPort(transport: .udp, address: .v4(IPv4Address(bits: 0)), port: 80),
+        ]
+        let ports = MachinePort.all(of: machine, listening: listening)
+        #expect(ports.map(\.port) == [25, 80, 80, 81])
+        #expect(ports[0].reachable.isEmpty && ports[0].published.isEmpty)
+        #expect(ports[1].reachable == ["web.vm:80", "10.83.0.5:80", "[fd00::5]:80"])
+        #expect(ports[1].published.map(\.description) == ["8080:80"] && ports[1].program == "nginx")
+        #expect(ports[2].reachable == ["web.vm:80", "10.83.0.5:80"] && ports[2].published.isEmpty)
+        #expect(ports[3].address == nil && ports[3].published.map(\.description) == ["8081:81"])
+    }
+
+    @Test("CPU is what was used between two looks; a restart in between has no figure")
+    func figures() {
+        func look(_ milliseconds: Int64, _ cpu: UInt64) -> MachineFigures {
+            var figures = MachineFigures(at: Timestamp(milliseconds: milliseconds))
+            figures.cpuNanoseconds = cpu
+            return figures
+        }
+        #expect(UseColumns.share(look(2000, 625_000_000), since: look(1000, 500_000_000)) == "12.5%")
+        #expect(UseColumns.share(look(2000, 2_500_000_000), since: look(1000, 500_000_000)) == "200.0%")
+        #expect(UseColumns.share(look(2000, 5), since: look(1000, 10)) == "-")
+        #expect(UseColumns.share(look(1000, 10), since: look(1000, 10)) == "-")
+        let use = MachineUse(id: MachineID(high: 0, low: 1), name: "web", figures: look(1000, 0))
+        let cells = UseColumns.all(before: []).map { $0.cell(use) }
+        #expect(cells == ["web", "-", "0 B", "-", "0 B", "0 B", "0 B", "0 B", "0"])
+    }
+
     @Test("progress is one live line on a terminal, and nothing elsewhere as long as nothing is slow")
     func progress() {
         let now = Timestamp(milliseconds: 0)

@@ -24,6 +24,9 @@ import Testing
         ["volume", "ls"], ["volume", "create", "data", "--size", "1G"], ["volume", "inspect", "data"],
         ["volume", "attach", "data", "web:/data"], ["volume", "detach", "data", "web"],
         ["volume", "resize", "data", "--size", "2G"], ["volume", "snapshot", "data", "copy"], ["volume", "rm", "data"],
+        ["network", "ls"], ["network", "create", "web"], ["network", "set", "web", "--isolated"],
+        ["network", "inspect", "web"], ["network", "rm", "web"], ["vm", "set", "web", "--egress", "closed"],
+        ["vm", "ports", "web"], ["vm", "stats"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
     ]
@@ -63,7 +66,8 @@ import Testing
         walk(RootCommand.self, [])
         let known = Set(
             Self.verbs.map { words in
-                ["vm", "image", "kernel", "volume", "registry", "operation", "config", "system"].contains(words[0])
+                ["vm", "image", "kernel", "volume", "network", "registry", "operation", "config", "system"].contains(
+                    words[0])
                     ? words.prefix(2).joined(separator: " ") : words[0]
             })
         #expect(found == known)
@@ -83,7 +87,7 @@ import Testing
         #expect(command.command == ["sh", "-c", "exit 3"])
         #expect(command.machine.timeout?.duration == .seconds(90))
         #expect(command.machine.wait == .running)
-        let request = command.machine.request(image: command.image, program: nil, removeWhenStopped: true)
+        let request = try command.machine.request(image: command.image, program: nil, removeWhenStopped: true)
         #expect(request.name == "web")
         #expect(request.kernel == "6.1")
         #expect(request.cpus == 2)
@@ -101,6 +105,56 @@ import Testing
         #expect(request.accel == .tcg)
         #expect(request.ready == .booted)
         #expect(request.removeWhenStopped)
+    }
+
+    @Test("run and vm create take networks, ports, policy and limits")
+    func networks() throws {
+        let command = try parse(
+            [
+                "vm", "create", "--network", "web:ip=10.90.0.9,mac=0a:00:00:00:00:09", "--network", "data", "-p",
+                "8080:80",
+                "--publish", "0.0.0.0:5000-5001:50-51/udp", "--egress", "*.debian.org:80,10.0.0.0/8", "--network-limit",
+                "10M,burst=1M,packets=500", "--disk-limit", "50M,iops=100", "busybox",
+            ], as: VMCreateCommand.self)
+        let request = try command.machine.request(image: "busybox", program: nil)
+        #expect(request.networks?.map(\.network) == ["web", "data"])
+        #expect(request.networks?.first?.address == IPv4Address("10.90.0.9"))
+        #expect(request.ports.map(\.description) == ["8080:80", "0.0.0.0:5000:50/udp", "0.0.0.0:5001:51/udp"])
+        #expect(request.egress?.description == "*.debian.org:80,10.0.0.0/8")
+        #expect(
+            request.networkLimit
+                == TrafficLimit(bytesPerSecond: 10 << 20, operationsPerSecond: 500, burstBytes: 1 << 20))
+        #expect(request.diskLimit == TrafficLimit(bytesPerSecond: 50 << 20, operationsPerSecond: 100))
+        let none = try parse(["run", "--network", "none", "busybox"], as: RunCommand.self)
+        #expect(try none.machine.request(image: "busybox", program: nil).networks == [])
+        let unsaid = try parse(["run", "busybox"], as: RunCommand.self)
+        #expect(try unsaid.machine.request(image: "busybox", program: nil).networks == nil)
+    }
+
+    @Test("networks are made and changed, and machines set, by their options")
+    func networkVerbs() throws {
+        let create = try parse(
+            [
+                "network", "create", "--block", "10.90.0.0/24", "--block6", "auto", "--mtu", "1400", "--shared",
+                "--host-access", "--egress", "closed", "web",
+            ], as: NetworkCreateCommand.self)
+        #expect(create.block?.description == "10.90.0.0/24" && create.block6 == .auto && create.mtu == 1400)
+        #expect(create.reach == .shared && create.hostAccess && create.egress == .closed)
+        #expect(try parse(["network", "create", "web"], as: NetworkCreateCommand.self).reach == .isolated)
+        let set = try parse(
+            ["network", "set", "web", "--no-host-access", "--isolated"], as: NetworkSetCommand.self)
+        #expect(set.change.reachesHost == false && set.change.isolated == true && set.change.egress == nil)
+        let machine = try parse(
+            [
+                "vm", "set", "web", "--egress", "network", "-p", "80:80", "--unpublish", "[::1]:90/udp",
+                "--network-limit",
+                "none", "--network", "none", "--dry-run",
+            ], as: VMSetCommand.self)
+        let change = try machine.change()
+        #expect(change.egress == .inherited && change.publish.count == 1 && change.networks == [] && machine.dryRun)
+        #expect(change.unpublish.map(\.description) == ["[::1]:90/udp"] && change.networkLimit == TrafficLimit())
+        let stats = try parse(["vm", "stats", "-w", "--interval", "2s", "a", "b"], as: VMStatsCommand.self)
+        #expect(stats.watch && stats.vms == ["a", "b"] && stats.interval?.duration == .seconds(2))
     }
 
     @Test("exec takes user, environment, folder and program, and ls a machine")
@@ -149,6 +203,11 @@ import Testing
             ["run", "--restart", "on-failure:-1", "x"], ["run", "--env", "=x", "y"], ["logs", "--since", "1", "x"],
             ["ps", "-o", "xml"], ["volume", "create", "data"], ["volume", "create", "data", "--size", "much"],
             ["volume", "attach", "data", "web"], ["run", "--volume", "data", "x"], ["run", "--scratch", "x", "y"],
+            ["run", "--network", "none", "--network", "web", "x"], ["run", "--network", "web:ip=1", "x"],
+            ["run", "-p", "80", "x"], ["run", "--egress", "http://x", "y"], ["run", "--network-limit", "fast", "x"],
+            ["run", "--disk-limit", "1M,packets=1", "x"], ["network", "create", "web", "--block", "10.0.0.1/24"],
+            ["network", "create", "web", "--isolated", "--shared"], ["network", "set", "web"], ["vm", "set", "web"],
+            ["vm", "set", "web", "--unpublish", "80:80"], ["vm", "stats", "--interval", "1ms"],
             ["run", "--volume", "data:/d:rx", "x"], ["doctor", "--purge", "x"], ["completion", "tcsh"], ["vm", "rm"],
         ])
     func usage(_ arguments: [String]) async {

@@ -44,6 +44,16 @@ import Testing
             VolumeMount(volume: "more", path: "/more"),
         ]
         spec.scratch = ScratchDisk(size: .gibibytes(3), path: "/work")
+        spec.networks = [
+            NetworkAttachment(
+                network: "web", networkID: ids.next(), address: IPv4Address("10.83.0.5"),
+                address6: IPv6Address("fd00::5"), mac: MACAddress("02:00:00:00:00:01")),
+            NetworkAttachment(network: "data"),
+        ]
+        spec.ports = PublishedPort.list("[::1]:8080-8081:80-81/udp") ?? []
+        spec.egress = EgressPolicy("*.debian.org:80,10.0.0.0/8")
+        spec.networkLimit = TrafficLimit(bytesPerSecond: 1, operationsPerSecond: 2, burstBytes: 3)
+        spec.diskLimit = TrafficLimit()
         spec.restartRequest = 5
         spec.startRequest = 6
         spec.forceStop = true
@@ -199,6 +209,11 @@ import Testing
         request.cpus = 2
         request.memory = .mebibytes(100)
         request.disk = .gibibytes(1)
+        request.networks = [NetworkAttachment(network: "web", address: IPv4Address("10.0.0.5"))]
+        request.ports = PublishedPort.list("80-81:90-91") ?? []
+        request.egress = .closed
+        request.networkLimit = TrafficLimit(bytesPerSecond: 5)
+        request.diskLimit = TrafficLimit(operationsPerSecond: 6)
         request.driver = .qemu
         request.accel = .tcg
         request.restart = .always
@@ -210,6 +225,68 @@ import Testing
         request.noStart = true
         #expect(
             try MachineRequest(Covey_V1_CreateVirtualMachineRequest(request, tenant: "t", requestID: "r")) == request)
+        request.networks = []
+        #expect(
+            try MachineRequest(Covey_V1_CreateVirtualMachineRequest(request, tenant: "t", requestID: "r")) == request)
+    }
+
+    @Test("a network, its requests and changes, and what is seen of machines keep every field on the wire")
+    func networks() throws {
+        let block = try #require(AddressBlock("10.83.0.0/20"))
+        var spec = NetworkSpec(
+            block: block, block6: AddressBlock("fd00::/64"), mtu: 1400, isolated: false, reachesHost: true,
+            egress: .closed)
+        spec.deleting = true
+        var status = NetworkStatus()
+        status.conditions = Self.conditions
+        let network = Network(metadata: Self.metadata(), spec: spec, status: status)
+        #expect(try Network(Covey_V1_Network(network)) == network)
+        let bare = Network(metadata: Self.metadata(), spec: NetworkSpec(block: block), status: NetworkStatus())
+        #expect(try Network(Covey_V1_Network(bare)) == bare)
+        for request in [
+            NetworkRequest(name: "a"),
+            NetworkRequest(
+                name: "a", labels: ["b": "c"], block: block, block6: .auto, mtu: 1280, isolated: false,
+                reachesHost: true, egress: .closed),
+        ] {
+            #expect(
+                try NetworkRequest(Covey_V1_CreateNetworkRequest(request, tenant: "t", requestID: "r")) == request)
+        }
+        var change = NetworkChange()
+        let none = Covey_V1_UpdateNetworkRequest(change, of: "a", tenant: "t", requestID: "r")
+        #expect(try NetworkChange(none) == change)
+        change.mtu = 1400
+        change.isolated = false
+        change.reachesHost = false
+        change.egress = .closed
+        let all = Covey_V1_UpdateNetworkRequest(change, of: "a", tenant: "t", requestID: "r")
+        #expect(try NetworkChange(all) == change)
+        var figures = MachineFigures(at: Timestamp(milliseconds: 7))
+        figures.guestMemoryTotal = 1
+        figures.forgedPackets = 2
+        let use = MachineUse(id: Self.ids.next(), name: "web", figures: figures, error: Self.error)
+        #expect(try MachineUse(Covey_V1_MachineUse(use)) == use)
+    }
+
+    @Test("a change of a machine keeps every field on the wire")
+    func changes() throws {
+        func there(_ change: MachineChange) throws -> MachineChange {
+            try MachineChange(
+                Covey_V1_UpdateVirtualMachineRequest(change, of: "a", tenant: "t", requestID: "r", dryRun: false))
+        }
+        var change = MachineChange()
+        #expect(try there(change) == change)
+        for egress in [EgressChoice.inherited, .policy(.closed)] {
+            change.egress = egress
+            change.publish = PublishedPort.list("80:90/udp") ?? []
+            change.unpublish = HostPort.list("[::1]:80-81/udp") ?? []
+            change.networkLimit = TrafficLimit()
+            change.diskLimit = TrafficLimit(bytesPerSecond: 5)
+            change.networks = [NetworkAttachment(network: "web")]
+            #expect(try there(change) == change)
+            change.networks = []
+            #expect(try there(change) == change)
+        }
     }
 
     @Test("every case of every enumeration has its own counterpart, and none is unspecified")
@@ -228,6 +305,7 @@ import Testing
         try check(ArtifactState.self)
         try check(DriverName.self)
         try check(Accelerator.self)
+        try check(TransportProtocol.self)
         try check(WantedState.self)
         try check(MachinePhase.self)
         try check(ReadyCheck.self)

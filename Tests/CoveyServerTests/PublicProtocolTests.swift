@@ -45,6 +45,35 @@ import Testing
         }
     }
 
+    @Test("the first message of every method of a tenant says which tenant's it is")
+    func tenants() async throws {
+        struct Plain: MessageSerializer, MessageDeserializer {
+            func serialize<Bytes: GRPCContiguousBytes>(_ message: [UInt8]) throws -> Bytes { Bytes(message) }
+            func deserialize<Bytes: GRPCContiguousBytes>(_ bytes: Bytes) throws -> [UInt8] {
+                bytes.withUnsafeBytes { Array($0) }
+            }
+        }
+        let methods = MethodRules.table.filter { if case .tenant = $0.value { true } else { false } }.keys.sorted()
+        #expect(methods.count > 40)
+        try await with { client, _ in
+            for method in methods {
+                let parts = method.split(separator: "/").map { String($0) }
+                let descriptor = MethodDescriptor(fullyQualifiedService: parts[0], method: parts[1])
+                let request = StreamingClientRequest(of: [UInt8].self) { try await $0.write([]) }
+                do {
+                    try await client.bidirectionalStreaming(
+                        request: request, descriptor: descriptor, serializer: Plain(), deserializer: Plain(),
+                        options: .defaults
+                    ) { response in
+                        for try await _ in response.messages { break }
+                    }
+                } catch let error as RPCError {
+                    #expect(error.code != .internalError, "\(method): \(error.message)")
+                }
+            }
+        }
+    }
+
     @Test("a watch of health sees each change")
     func healthWatch() async throws {
         let status = HealthStatus(services: ["a"])
@@ -95,7 +124,7 @@ import Testing
             let services = answers[0].listServicesResponse.service.map(\.name)
             #expect(services.contains("covey.v1.VirtualMachines"))
             #expect(services.contains("grpc.health.v1.Health"))
-            #expect(services.count == 10)
+            #expect(services.count == 11)
             let files = try answers[1].fileDescriptorResponse.fileDescriptorProto.map {
                 try Google_Protobuf_FileDescriptorProto(serializedBytes: $0).name
             }

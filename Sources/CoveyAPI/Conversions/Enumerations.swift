@@ -73,6 +73,15 @@ extension VolumeFormat: WireEnumeration {
     }
 }
 
+extension TransportProtocol: WireEnumeration {
+    package var wire: Covey_V1_TransportProtocol {
+        switch self {
+        case .tcp: .tcp
+        case .udp: .udp
+        }
+    }
+}
+
 extension DiskStrategy: WireEnumeration {
     package var wire: Covey_V1_DiskStrategy {
         switch self {

@@ -73,6 +73,11 @@ extension Covey_V1_MachineSpec {
         if let disk = model.disk { diskBytes = disk.bytes }
         volumes = model.volumes.map { Covey_V1_VolumeMount($0) }
         if let scratch = model.scratch { self.scratch = Covey_V1_ScratchDisk(scratch) }
+        networks = model.networks.map { Covey_V1_NetworkAttachment($0) }
+        ports = model.ports.map(\.description)
+        if let egress = model.egress { self.egress = egress.description }
+        if let limit = model.networkLimit { networkLimit = Covey_V1_TrafficLimit(limit) }
+        if let limit = model.diskLimit { diskLimit = Covey_V1_TrafficLimit(limit) }
         driver = model.driver.wire
         accel = model.accel.wire
         restart = Covey_V1_RestartPolicy(model.restart)
@@ -104,6 +109,11 @@ extension MachineSpec {
         if message.hasKernelID { kernelID = try KernelID(wire: message.kernelID, "spec.kernel_id") }
         volumes = try message.volumes.converted { mount throws(CoveyError) in try VolumeMount(mount) }
         if message.hasScratch { scratch = ScratchDisk(message.scratch) }
+        networks = try message.networks.converted { item throws(CoveyError) in try NetworkAttachment(item) }
+        ports = try message.ports.ports("spec.ports")
+        if message.hasEgress { egress = try EgressPolicy(wire: message.egress, "spec.egress") }
+        if message.hasNetworkLimit { networkLimit = TrafficLimit(message.networkLimit) }
+        if message.hasDiskLimit { diskLimit = TrafficLimit(message.diskLimit) }
         stopTimeoutMilliseconds = message.stopTimeoutMilliseconds
         restartRequest = message.restartRequest
         forceStop = message.forceStop

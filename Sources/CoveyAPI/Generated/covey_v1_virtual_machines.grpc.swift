@@ -191,6 +191,45 @@ package enum Covey_V1_VirtualMachines: Sendable {
                 type: .serverStreaming
             )
         }
+        /// Namespace for "Update" metadata.
+        package enum Update: Sendable {
+            /// Request type for "Update".
+            package typealias Input = Covey_V1_UpdateVirtualMachineRequest
+            /// Response type for "Update".
+            package typealias Output = Covey_V1_VirtualMachineMutation
+            /// Descriptor for "Update".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.VirtualMachines"),
+                method: "Update",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListPorts" metadata.
+        package enum ListPorts: Sendable {
+            /// Request type for "ListPorts".
+            package typealias Input = Covey_V1_ListPortsRequest
+            /// Response type for "ListPorts".
+            package typealias Output = Covey_V1_ListPortsResponse
+            /// Descriptor for "ListPorts".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.VirtualMachines"),
+                method: "ListPorts",
+                type: .unary
+            )
+        }
+        /// Namespace for "GetFigures" metadata.
+        package enum GetFigures: Sendable {
+            /// Request type for "GetFigures".
+            package typealias Input = Covey_V1_GetFiguresRequest
+            /// Response type for "GetFigures".
+            package typealias Output = Covey_V1_GetFiguresResponse
+            /// Descriptor for "GetFigures".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.VirtualMachines"),
+                method: "GetFigures",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "covey.v1.VirtualMachines" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Create.descriptor,
@@ -205,7 +244,10 @@ package enum Covey_V1_VirtualMachines: Sendable {
             Exec.descriptor,
             Attach.descriptor,
             ListExecs.descriptor,
-            Logs.descriptor
+            Logs.descriptor,
+            Update.descriptor,
+            ListPorts.descriptor,
+            GetFigures.descriptor
         ]
     }
 }
@@ -429,6 +471,60 @@ extension Covey_V1_VirtualMachines {
             request: GRPCCore.StreamingServerRequest<Covey_V1_LogsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_LogsResponse>
+
+        /// Handle the "Update" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes policy, limits and published ports, also while it runs, and its networks while it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_UpdateVirtualMachineRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_VirtualMachineMutation` messages.
+        func update(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_UpdateVirtualMachineRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_VirtualMachineMutation>
+
+        /// Handle the "ListPorts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the programs in the guest listen on.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_ListPortsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_ListPortsResponse` messages.
+        func listPorts(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_ListPortsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ListPortsResponse>
+
+        /// Handle the "GetFigures" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What machines have used since they were started.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_GetFiguresRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_GetFiguresResponse` messages.
+        func getFigures(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_GetFiguresRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_GetFiguresResponse>
     }
 
     /// Service protocol for the "covey.v1.VirtualMachines" service.
@@ -636,6 +732,60 @@ extension Covey_V1_VirtualMachines {
             request: GRPCCore.ServerRequest<Covey_V1_LogsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_LogsResponse>
+
+        /// Handle the "Update" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes policy, limits and published ports, also while it runs, and its networks while it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_UpdateVirtualMachineRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_VirtualMachineMutation` message.
+        func update(
+            request: GRPCCore.ServerRequest<Covey_V1_UpdateVirtualMachineRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation>
+
+        /// Handle the "ListPorts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the programs in the guest listen on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ListPortsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_ListPortsResponse` message.
+        func listPorts(
+            request: GRPCCore.ServerRequest<Covey_V1_ListPortsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_ListPortsResponse>
+
+        /// Handle the "GetFigures" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What machines have used since they were started.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_GetFiguresRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_GetFiguresResponse` message.
+        func getFigures(
+            request: GRPCCore.ServerRequest<Covey_V1_GetFiguresRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_GetFiguresResponse>
     }
 
     /// Simple service protocol for the "covey.v1.VirtualMachines" service.
@@ -845,6 +995,60 @@ extension Covey_V1_VirtualMachines {
             response: GRPCCore.RPCWriter<Covey_V1_LogsResponse>,
             context: GRPCCore.ServerContext
         ) async throws
+
+        /// Handle the "Update" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes policy, limits and published ports, also while it runs, and its networks while it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_UpdateVirtualMachineRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_VirtualMachineMutation` to respond with.
+        func update(
+            request: Covey_V1_UpdateVirtualMachineRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_VirtualMachineMutation
+
+        /// Handle the "ListPorts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the programs in the guest listen on.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_ListPortsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_ListPortsResponse` to respond with.
+        func listPorts(
+            request: Covey_V1_ListPortsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_ListPortsResponse
+
+        /// Handle the "GetFigures" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What machines have used since they were started.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_GetFiguresRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_GetFiguresResponse` to respond with.
+        func getFigures(
+            request: Covey_V1_GetFiguresRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_GetFiguresResponse
     }
 }
 
@@ -995,6 +1199,39 @@ extension Covey_V1_VirtualMachines.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Covey_V1_VirtualMachines.Method.Update.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_UpdateVirtualMachineRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_VirtualMachineMutation>(),
+            handler: { request, context in
+                try await self.update(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Covey_V1_VirtualMachines.Method.ListPorts.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ListPortsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ListPortsResponse>(),
+            handler: { request, context in
+                try await self.listPorts(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Covey_V1_VirtualMachines.Method.GetFigures.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_GetFiguresRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_GetFiguresResponse>(),
+            handler: { request, context in
+                try await self.getFigures(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -1120,6 +1357,39 @@ extension Covey_V1_VirtualMachines.ServiceProtocol {
             context: context
         )
         return response
+    }
+
+    package func update(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_UpdateVirtualMachineRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_VirtualMachineMutation> {
+        let response = try await self.update(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func listPorts(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_ListPortsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ListPortsResponse> {
+        let response = try await self.listPorts(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func getFigures(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_GetFiguresRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_GetFiguresResponse> {
+        let response = try await self.getFigures(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
     }
 }
 
@@ -1308,6 +1578,45 @@ extension Covey_V1_VirtualMachines.SimpleServiceProtocol {
                 )
                 return [:]
             }
+        )
+    }
+
+    package func update(
+        request: GRPCCore.ServerRequest<Covey_V1_UpdateVirtualMachineRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation> {
+        return GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation>(
+            message: try await self.update(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func listPorts(
+        request: GRPCCore.ServerRequest<Covey_V1_ListPortsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_ListPortsResponse> {
+        return GRPCCore.ServerResponse<Covey_V1_ListPortsResponse>(
+            message: try await self.listPorts(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func getFigures(
+        request: GRPCCore.ServerRequest<Covey_V1_GetFiguresRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_GetFiguresResponse> {
+        return GRPCCore.ServerResponse<Covey_V1_GetFiguresResponse>(
+            message: try await self.getFigures(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
         )
     }
 }
@@ -1582,6 +1891,75 @@ extension Covey_V1_VirtualMachines {
             deserializer: some GRPCCore.MessageDeserializer<Covey_V1_LogsResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Covey_V1_LogsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Update" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes policy, limits and published ports, also while it runs, and its networks while it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_UpdateVirtualMachineRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_UpdateVirtualMachineRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_VirtualMachineMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func update<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_UpdateVirtualMachineRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_UpdateVirtualMachineRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_VirtualMachineMutation>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListPorts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the programs in the guest listen on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ListPortsRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_ListPortsRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ListPortsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listPorts<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_ListPortsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_ListPortsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ListPortsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ListPortsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "GetFigures" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What machines have used since they were started.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_GetFiguresRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_GetFiguresRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_GetFiguresResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func getFigures<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_GetFiguresRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_GetFiguresRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_GetFiguresResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_GetFiguresResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1998,6 +2376,108 @@ extension Covey_V1_VirtualMachines {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Update" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Changes policy, limits and published ports, also while it runs, and its networks while it does not.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_UpdateVirtualMachineRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_UpdateVirtualMachineRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_VirtualMachineMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func update<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_UpdateVirtualMachineRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_UpdateVirtualMachineRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_VirtualMachineMutation>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_VirtualMachines.Method.Update.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListPorts" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the programs in the guest listen on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ListPortsRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_ListPortsRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ListPortsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func listPorts<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_ListPortsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_ListPortsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ListPortsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ListPortsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_VirtualMachines.Method.ListPorts.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "GetFigures" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What machines have used since they were started.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_GetFiguresRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_GetFiguresRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_GetFiguresResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func getFigures<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_GetFiguresRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_GetFiguresRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_GetFiguresResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_GetFiguresResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_VirtualMachines.Method.GetFigures.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -2328,6 +2808,93 @@ extension Covey_V1_VirtualMachines.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_LogsRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_LogsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Update" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Changes policy, limits and published ports, also while it runs, and its networks while it does not.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_UpdateVirtualMachineRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func update<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_UpdateVirtualMachineRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.update(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_UpdateVirtualMachineRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_VirtualMachineMutation>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListPorts" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the programs in the guest listen on.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_ListPortsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func listPorts<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_ListPortsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ListPortsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listPorts(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ListPortsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ListPortsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetFigures" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What machines have used since they were started.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_GetFiguresRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func getFigures<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_GetFiguresRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_GetFiguresResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.getFigures(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_GetFiguresRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_GetFiguresResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -2714,6 +3281,105 @@ extension Covey_V1_VirtualMachines.ClientProtocol {
             metadata: metadata
         )
         return try await self.logs(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Update" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Changes policy, limits and published ports, also while it runs, and its networks while it does not.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func update<Result>(
+        _ message: Covey_V1_UpdateVirtualMachineRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_UpdateVirtualMachineRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.update(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListPorts" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the programs in the guest listen on.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func listPorts<Result>(
+        _ message: Covey_V1_ListPortsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ListPortsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_ListPortsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listPorts(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "GetFigures" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What machines have used since they were started.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func getFigures<Result>(
+        _ message: Covey_V1_GetFiguresRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_GetFiguresResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_GetFiguresRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.getFigures(
             request: request,
             options: options,
             onResponse: handleResponse

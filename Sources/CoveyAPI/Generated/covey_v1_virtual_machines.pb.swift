@@ -285,6 +285,44 @@ package nonisolated enum Covey_V1_RestartMode: SwiftProtobuf.Enum, Swift.CaseIte
 
 }
 
+package nonisolated enum Covey_V1_TransportProtocol: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case tcp // = 1
+  case udp // = 2
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .tcp
+    case 2: self = .udp
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .tcp: return 1
+    case .udp: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Covey_V1_TransportProtocol] = [
+    .unspecified,
+    .tcp,
+    .udp,
+  ]
+
+}
+
 /// What happens when a machine ends without having been asked to.
 package nonisolated struct Covey_V1_RestartPolicy: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -539,11 +577,154 @@ package nonisolated struct Covey_V1_MachineSpec: @unchecked Sendable {
   /// Clears the value of `scratch`. Subsequent reads from it will return its default value.
   package mutating func clearScratch() {_uniqueStorage()._scratch = nil}
 
+  /// Interfaces, in the order in which the machine sees them; none is no network.
+  package var networks: [Covey_V1_NetworkAttachment] {
+    get {_storage._networks}
+    set {_uniqueStorage()._networks = newValue}
+  }
+
+  /// Ports of the host that lead to the first interface, each as [BIND:]HOST:GUEST[/udp]; without BIND it is loopback.
+  package var ports: [String] {
+    get {_storage._ports}
+    set {_uniqueStorage()._ports = newValue}
+  }
+
+  /// What it reaches outside, as in NetworkSpec; absent is what its networks say.
+  package var egress: String {
+    get {_storage._egress ?? String()}
+    set {_uniqueStorage()._egress = newValue}
+  }
+  /// Returns true if `egress` has been explicitly set.
+  package var hasEgress: Bool {_storage._egress != nil}
+  /// Clears the value of `egress`. Subsequent reads from it will return its default value.
+  package mutating func clearEgress() {_uniqueStorage()._egress = nil}
+
+  /// Of each interface, in each direction.
+  package var networkLimit: Covey_V1_TrafficLimit {
+    get {_storage._networkLimit ?? Covey_V1_TrafficLimit()}
+    set {_uniqueStorage()._networkLimit = newValue}
+  }
+  /// Returns true if `networkLimit` has been explicitly set.
+  package var hasNetworkLimit: Bool {_storage._networkLimit != nil}
+  /// Clears the value of `networkLimit`. Subsequent reads from it will return its default value.
+  package mutating func clearNetworkLimit() {_uniqueStorage()._networkLimit = nil}
+
+  /// Of each disk.
+  package var diskLimit: Covey_V1_TrafficLimit {
+    get {_storage._diskLimit ?? Covey_V1_TrafficLimit()}
+    set {_uniqueStorage()._diskLimit = newValue}
+  }
+  /// Returns true if `diskLimit` has been explicitly set.
+  package var hasDiskLimit: Bool {_storage._diskLimit != nil}
+  /// Clears the value of `diskLimit`. Subsequent reads from it will return its default value.
+  package mutating func clearDiskLimit() {_uniqueStorage()._diskLimit = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A machine's interface in a network.
+package nonisolated struct Covey_V1_NetworkAttachment: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The network's name as the user wrote it.
+  package var network: String = String()
+
+  package var networkID: String {
+    get {_networkID ?? String()}
+    set {_networkID = newValue}
+  }
+  /// Returns true if `networkID` has been explicitly set.
+  package var hasNetworkID: Bool {self._networkID != nil}
+  /// Clears the value of `networkID`. Subsequent reads from it will return its default value.
+  package mutating func clearNetworkID() {self._networkID = nil}
+
+  /// The IPv4 address; in a request absent is a free one.
+  package var address: String {
+    get {_address ?? String()}
+    set {_address = newValue}
+  }
+  /// Returns true if `address` has been explicitly set.
+  package var hasAddress: Bool {self._address != nil}
+  /// Clears the value of `address`. Subsequent reads from it will return its default value.
+  package mutating func clearAddress() {self._address = nil}
+
+  /// The IPv6 address, where the network has IPv6.
+  package var address6: String {
+    get {_address6 ?? String()}
+    set {_address6 = newValue}
+  }
+  /// Returns true if `address6` has been explicitly set.
+  package var hasAddress6: Bool {self._address6 != nil}
+  /// Clears the value of `address6`. Subsequent reads from it will return its default value.
+  package mutating func clearAddress6() {self._address6 = nil}
+
+  package var mac: String {
+    get {_mac ?? String()}
+    set {_mac = newValue}
+  }
+  /// Returns true if `mac` has been explicitly set.
+  package var hasMac: Bool {self._mac != nil}
+  /// Clears the value of `mac`. Subsequent reads from it will return its default value.
+  package mutating func clearMac() {self._mac = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _networkID: String? = nil
+  fileprivate var _address: String? = nil
+  fileprivate var _address6: String? = nil
+  fileprivate var _mac: String? = nil
+}
+
+/// A bound on what passes in a second; what is absent is without bound.
+package nonisolated struct Covey_V1_TrafficLimit: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var bytesPerSecond: Int64 {
+    get {_bytesPerSecond ?? 0}
+    set {_bytesPerSecond = newValue}
+  }
+  /// Returns true if `bytesPerSecond` has been explicitly set.
+  package var hasBytesPerSecond: Bool {self._bytesPerSecond != nil}
+  /// Clears the value of `bytesPerSecond`. Subsequent reads from it will return its default value.
+  package mutating func clearBytesPerSecond() {self._bytesPerSecond = nil}
+
+  /// Packets, or disk operations.
+  package var operationsPerSecond: Int64 {
+    get {_operationsPerSecond ?? 0}
+    set {_operationsPerSecond = newValue}
+  }
+  /// Returns true if `operationsPerSecond` has been explicitly set.
+  package var hasOperationsPerSecond: Bool {self._operationsPerSecond != nil}
+  /// Clears the value of `operationsPerSecond`. Subsequent reads from it will return its default value.
+  package mutating func clearOperationsPerSecond() {self._operationsPerSecond = nil}
+
+  /// What may pass at once after a rest; absent is a tenth of a second's worth.
+  package var burstBytes: Int64 {
+    get {_burstBytes ?? 0}
+    set {_burstBytes = newValue}
+  }
+  /// Returns true if `burstBytes` has been explicitly set.
+  package var hasBurstBytes: Bool {self._burstBytes != nil}
+  /// Clears the value of `burstBytes`. Subsequent reads from it will return its default value.
+  package mutating func clearBurstBytes() {self._burstBytes = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _bytesPerSecond: Int64? = nil
+  fileprivate var _operationsPerSecond: Int64? = nil
+  fileprivate var _burstBytes: Int64? = nil
 }
 
 /// A volume as a machine sees it.
@@ -925,6 +1106,51 @@ package nonisolated struct Covey_V1_CreateVirtualMachineRequest: @unchecked Send
   package var hasScratch: Bool {_storage._scratch != nil}
   /// Clears the value of `scratch`. Subsequent reads from it will return its default value.
   package mutating func clearScratch() {_uniqueStorage()._scratch = nil}
+
+  /// Empty is the tenant's default network, where the node can carry networks.
+  package var networks: [Covey_V1_NetworkAttachment] {
+    get {_storage._networks}
+    set {_uniqueStorage()._networks = newValue}
+  }
+
+  /// Makes it without a network.
+  package var noNetwork: Bool {
+    get {_storage._noNetwork}
+    set {_uniqueStorage()._noNetwork = newValue}
+  }
+
+  /// As in MachineSpec.
+  package var ports: [String] {
+    get {_storage._ports}
+    set {_uniqueStorage()._ports = newValue}
+  }
+
+  package var egress: String {
+    get {_storage._egress ?? String()}
+    set {_uniqueStorage()._egress = newValue}
+  }
+  /// Returns true if `egress` has been explicitly set.
+  package var hasEgress: Bool {_storage._egress != nil}
+  /// Clears the value of `egress`. Subsequent reads from it will return its default value.
+  package mutating func clearEgress() {_uniqueStorage()._egress = nil}
+
+  package var networkLimit: Covey_V1_TrafficLimit {
+    get {_storage._networkLimit ?? Covey_V1_TrafficLimit()}
+    set {_uniqueStorage()._networkLimit = newValue}
+  }
+  /// Returns true if `networkLimit` has been explicitly set.
+  package var hasNetworkLimit: Bool {_storage._networkLimit != nil}
+  /// Clears the value of `networkLimit`. Subsequent reads from it will return its default value.
+  package mutating func clearNetworkLimit() {_uniqueStorage()._networkLimit = nil}
+
+  package var diskLimit: Covey_V1_TrafficLimit {
+    get {_storage._diskLimit ?? Covey_V1_TrafficLimit()}
+    set {_uniqueStorage()._diskLimit = newValue}
+  }
+  /// Returns true if `diskLimit` has been explicitly set.
+  package var hasDiskLimit: Bool {_storage._diskLimit != nil}
+  /// Clears the value of `diskLimit`. Subsequent reads from it will return its default value.
+  package mutating func clearDiskLimit() {_uniqueStorage()._diskLimit = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1639,6 +1865,290 @@ package nonisolated struct Covey_V1_LogsResponse: Sendable {
   package init() {}
 }
 
+package nonisolated struct Covey_V1_UpdateVirtualMachineRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tenant: String = String()
+
+  package var requestID: String = String()
+
+  package var name: String = String()
+
+  /// As in MachineSpec; empty is what its networks say, absent stays.
+  package var egress: String {
+    get {_egress ?? String()}
+    set {_egress = newValue}
+  }
+  /// Returns true if `egress` has been explicitly set.
+  package var hasEgress: Bool {self._egress != nil}
+  /// Clears the value of `egress`. Subsequent reads from it will return its default value.
+  package mutating func clearEgress() {self._egress = nil}
+
+  /// Ports that are published from now on, beside those that are.
+  package var publish: [String] = []
+
+  /// Ports that are not any more, each as [BIND:]HOST[/udp].
+  package var unpublish: [String] = []
+
+  /// A limit without any bound takes the limit away; absent stays.
+  package var networkLimit: Covey_V1_TrafficLimit {
+    get {_networkLimit ?? Covey_V1_TrafficLimit()}
+    set {_networkLimit = newValue}
+  }
+  /// Returns true if `networkLimit` has been explicitly set.
+  package var hasNetworkLimit: Bool {self._networkLimit != nil}
+  /// Clears the value of `networkLimit`. Subsequent reads from it will return its default value.
+  package mutating func clearNetworkLimit() {self._networkLimit = nil}
+
+  package var diskLimit: Covey_V1_TrafficLimit {
+    get {_diskLimit ?? Covey_V1_TrafficLimit()}
+    set {_diskLimit = newValue}
+  }
+  /// Returns true if `diskLimit` has been explicitly set.
+  package var hasDiskLimit: Bool {self._diskLimit != nil}
+  /// Clears the value of `diskLimit`. Subsequent reads from it will return its default value.
+  package mutating func clearDiskLimit() {self._diskLimit = nil}
+
+  /// The networks that it has in place of its own; absent stays. A conflict while it runs.
+  package var networks: Covey_V1_NetworkList {
+    get {_networks ?? Covey_V1_NetworkList()}
+    set {_networks = newValue}
+  }
+  /// Returns true if `networks` has been explicitly set.
+  package var hasNetworks: Bool {self._networks != nil}
+  /// Clears the value of `networks`. Subsequent reads from it will return its default value.
+  package mutating func clearNetworks() {self._networks = nil}
+
+  /// Checks it without changing anything.
+  package var dryRun: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _egress: String? = nil
+  fileprivate var _networkLimit: Covey_V1_TrafficLimit? = nil
+  fileprivate var _diskLimit: Covey_V1_TrafficLimit? = nil
+  fileprivate var _networks: Covey_V1_NetworkList? = nil
+}
+
+package nonisolated struct Covey_V1_NetworkList: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var items: [Covey_V1_NetworkAttachment] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A port that a program in a guest listens on.
+package nonisolated struct Covey_V1_ListeningPort: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var transport: Covey_V1_TransportProtocol = .unspecified
+
+  /// `0.0.0.0` and `::` are every one.
+  package var address: String = String()
+
+  package var port: UInt32 = 0
+
+  package var program: String {
+    get {_program ?? String()}
+    set {_program = newValue}
+  }
+  /// Returns true if `program` has been explicitly set.
+  package var hasProgram: Bool {self._program != nil}
+  /// Clears the value of `program`. Subsequent reads from it will return its default value.
+  package mutating func clearProgram() {self._program = nil}
+
+  package var pid: Int32 {
+    get {_pid ?? 0}
+    set {_pid = newValue}
+  }
+  /// Returns true if `pid` has been explicitly set.
+  package var hasPid: Bool {self._pid != nil}
+  /// Clears the value of `pid`. Subsequent reads from it will return its default value.
+  package mutating func clearPid() {self._pid = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _program: String? = nil
+  fileprivate var _pid: Int32? = nil
+}
+
+package nonisolated struct Covey_V1_ListPortsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tenant: String = String()
+
+  package var name: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_ListPortsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var items: [Covey_V1_ListeningPort] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_GetFiguresRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tenant: String = String()
+
+  /// Empty is all machines of the tenant that run.
+  package var names: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_GetFiguresResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var items: [Covey_V1_MachineUse] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A machine and what it has used, or why that is not known.
+package nonisolated struct Covey_V1_MachineUse: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: String {
+    get {_storage._id}
+    set {_uniqueStorage()._id = newValue}
+  }
+
+  package var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
+
+  package var figures: Covey_V1_MachineFigures {
+    get {_storage._figures ?? Covey_V1_MachineFigures()}
+    set {_uniqueStorage()._figures = newValue}
+  }
+  /// Returns true if `figures` has been explicitly set.
+  package var hasFigures: Bool {_storage._figures != nil}
+  /// Clears the value of `figures`. Subsequent reads from it will return its default value.
+  package mutating func clearFigures() {_uniqueStorage()._figures = nil}
+
+  package var error: Covey_V1_Error {
+    get {_storage._error ?? Covey_V1_Error()}
+    set {_uniqueStorage()._error = newValue}
+  }
+  /// Returns true if `error` has been explicitly set.
+  package var hasError: Bool {_storage._error != nil}
+  /// Clears the value of `error`. Subsequent reads from it will return its default value.
+  package mutating func clearError() {_uniqueStorage()._error = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What a machine has used since its VMM was started.
+package nonisolated struct Covey_V1_MachineFigures: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var at: SwiftProtobuf.Google_Protobuf_Timestamp {
+    get {_at ?? SwiftProtobuf.Google_Protobuf_Timestamp()}
+    set {_at = newValue}
+  }
+  /// Returns true if `at` has been explicitly set.
+  package var hasAt: Bool {self._at != nil}
+  /// Clears the value of `at`. Subsequent reads from it will return its default value.
+  package mutating func clearAt() {self._at = nil}
+
+  package var cpuNanoseconds: UInt64 = 0
+
+  /// Guest memory that is resident on the host.
+  package var memoryBytes: UInt64 = 0
+
+  /// As the guest sees it; absent where it does not answer.
+  package var guestMemoryTotal: UInt64 {
+    get {_guestMemoryTotal ?? 0}
+    set {_guestMemoryTotal = newValue}
+  }
+  /// Returns true if `guestMemoryTotal` has been explicitly set.
+  package var hasGuestMemoryTotal: Bool {self._guestMemoryTotal != nil}
+  /// Clears the value of `guestMemoryTotal`. Subsequent reads from it will return its default value.
+  package mutating func clearGuestMemoryTotal() {self._guestMemoryTotal = nil}
+
+  package var guestMemoryUsed: UInt64 {
+    get {_guestMemoryUsed ?? 0}
+    set {_guestMemoryUsed = newValue}
+  }
+  /// Returns true if `guestMemoryUsed` has been explicitly set.
+  package var hasGuestMemoryUsed: Bool {self._guestMemoryUsed != nil}
+  /// Clears the value of `guestMemoryUsed`. Subsequent reads from it will return its default value.
+  package mutating func clearGuestMemoryUsed() {self._guestMemoryUsed = nil}
+
+  package var diskReadBytes: UInt64 = 0
+
+  package var diskWrittenBytes: UInt64 = 0
+
+  package var diskReads: UInt64 = 0
+
+  package var diskWrites: UInt64 = 0
+
+  package var receivedBytes: UInt64 = 0
+
+  package var receivedPackets: UInt64 = 0
+
+  package var sentBytes: UInt64 = 0
+
+  package var sentPackets: UInt64 = 0
+
+  /// Refused by its egress policy.
+  package var deniedPackets: UInt64 = 0
+
+  /// With a source that is not its own.
+  package var forgedPackets: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _at: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
+  fileprivate var _guestMemoryTotal: UInt64? = nil
+  fileprivate var _guestMemoryUsed: UInt64? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "covey.v1"
@@ -1661,6 +2171,10 @@ nonisolated extension Covey_V1_RunEnd: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Covey_V1_RestartMode: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RESTART_MODE_UNSPECIFIED\0\u{1}RESTART_MODE_NEVER\0\u{1}RESTART_MODE_ON_FAILURE\0\u{1}RESTART_MODE_ALWAYS\0")
+}
+
+nonisolated extension Covey_V1_TransportProtocol: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRANSPORT_PROTOCOL_UNSPECIFIED\0\u{1}TRANSPORT_PROTOCOL_TCP\0\u{1}TRANSPORT_PROTOCOL_UDP\0")
 }
 
 nonisolated extension Covey_V1_RestartPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1807,7 +2321,7 @@ nonisolated extension Covey_V1_VirtualMachine: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MachineSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wanted\0\u{1}image\0\u{3}image_id\0\u{1}kernel\0\u{3}kernel_id\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout_milliseconds\0\u{3}restart_request\0\u{1}deleting\0\u{3}force_stop\0\u{3}start_request\0\u{2}\u{14}volumes\0\u{1}scratch\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wanted\0\u{1}image\0\u{3}image_id\0\u{1}kernel\0\u{3}kernel_id\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout_milliseconds\0\u{3}restart_request\0\u{1}deleting\0\u{3}force_stop\0\u{3}start_request\0\u{2}\u{14}volumes\0\u{1}scratch\0\u{2}\u{13}networks\0\u{1}ports\0\u{1}egress\0\u{3}network_limit\0\u{3}disk_limit\0")
 
   fileprivate class _StorageClass {
     var _wanted: Covey_V1_WantedState = .unspecified
@@ -1832,6 +2346,11 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
     var _startRequest: Int64 = 0
     var _volumes: [Covey_V1_VolumeMount] = []
     var _scratch: Covey_V1_ScratchDisk? = nil
+    var _networks: [Covey_V1_NetworkAttachment] = []
+    var _ports: [String] = []
+    var _egress: String? = nil
+    var _networkLimit: Covey_V1_TrafficLimit? = nil
+    var _diskLimit: Covey_V1_TrafficLimit? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1864,6 +2383,11 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
       _startRequest = source._startRequest
       _volumes = source._volumes
       _scratch = source._scratch
+      _networks = source._networks
+      _ports = source._ports
+      _egress = source._egress
+      _networkLimit = source._networkLimit
+      _diskLimit = source._diskLimit
     }
   }
 
@@ -1904,6 +2428,11 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
         case 20: try { try decoder.decodeSingularInt64Field(value: &_storage._startRequest) }()
         case 40: try { try decoder.decodeRepeatedMessageField(value: &_storage._volumes) }()
         case 41: try { try decoder.decodeSingularMessageField(value: &_storage._scratch) }()
+        case 60: try { try decoder.decodeRepeatedMessageField(value: &_storage._networks) }()
+        case 61: try { try decoder.decodeRepeatedStringField(value: &_storage._ports) }()
+        case 62: try { try decoder.decodeSingularStringField(value: &_storage._egress) }()
+        case 63: try { try decoder.decodeSingularMessageField(value: &_storage._networkLimit) }()
+        case 64: try { try decoder.decodeSingularMessageField(value: &_storage._diskLimit) }()
         default: break
         }
       }
@@ -1982,6 +2511,21 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
       try { if let v = _storage._scratch {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
       } }()
+      if !_storage._networks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._networks, fieldNumber: 60)
+      }
+      if !_storage._ports.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._ports, fieldNumber: 61)
+      }
+      try { if let v = _storage._egress {
+        try visitor.visitSingularStringField(value: v, fieldNumber: 62)
+      } }()
+      try { if let v = _storage._networkLimit {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 63)
+      } }()
+      try { if let v = _storage._diskLimit {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 64)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2013,10 +2557,113 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._startRequest != rhs_storage._startRequest {return false}
         if _storage._volumes != rhs_storage._volumes {return false}
         if _storage._scratch != rhs_storage._scratch {return false}
+        if _storage._networks != rhs_storage._networks {return false}
+        if _storage._ports != rhs_storage._ports {return false}
+        if _storage._egress != rhs_storage._egress {return false}
+        if _storage._networkLimit != rhs_storage._networkLimit {return false}
+        if _storage._diskLimit != rhs_storage._diskLimit {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_NetworkAttachment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NetworkAttachment"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}network\0\u{3}network_id\0\u{1}address\0\u{1}address6\0\u{1}mac\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._networkID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._address) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._address6) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self._mac) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.network.isEmpty {
+      try visitor.visitSingularStringField(value: self.network, fieldNumber: 1)
+    }
+    try { if let v = self._networkID {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._address {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._address6 {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._mac {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_NetworkAttachment, rhs: Covey_V1_NetworkAttachment) -> Bool {
+    if lhs.network != rhs.network {return false}
+    if lhs._networkID != rhs._networkID {return false}
+    if lhs._address != rhs._address {return false}
+    if lhs._address6 != rhs._address6 {return false}
+    if lhs._mac != rhs._mac {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_TrafficLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TrafficLimit"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}bytes_per_second\0\u{3}operations_per_second\0\u{3}burst_bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self._bytesPerSecond) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self._operationsPerSecond) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self._burstBytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._bytesPerSecond {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._operationsPerSecond {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._burstBytes {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_TrafficLimit, rhs: Covey_V1_TrafficLimit) -> Bool {
+    if lhs._bytesPerSecond != rhs._bytesPerSecond {return false}
+    if lhs._operationsPerSecond != rhs._operationsPerSecond {return false}
+    if lhs._burstBytes != rhs._burstBytes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2385,7 +3032,7 @@ nonisolated extension Covey_V1_VirtualMachineMutation: SwiftProtobuf.Message, Sw
 
 nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CreateVirtualMachineRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{1}labels\0\u{1}image\0\u{1}kernel\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout\0\u{3}no_start\0\u{2}\u{16}volumes\0\u{1}scratch\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{1}labels\0\u{1}image\0\u{1}kernel\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout\0\u{3}no_start\0\u{2}\u{16}volumes\0\u{1}scratch\0\u{2}\u{13}networks\0\u{1}ports\0\u{1}egress\0\u{3}network_limit\0\u{3}disk_limit\0\u{3}no_network\0")
 
   fileprivate class _StorageClass {
     var _tenant: String = String()
@@ -2408,6 +3055,12 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
     var _noStart: Bool = false
     var _volumes: [Covey_V1_VolumeMount] = []
     var _scratch: Covey_V1_ScratchDisk? = nil
+    var _networks: [Covey_V1_NetworkAttachment] = []
+    var _noNetwork: Bool = false
+    var _ports: [String] = []
+    var _egress: String? = nil
+    var _networkLimit: Covey_V1_TrafficLimit? = nil
+    var _diskLimit: Covey_V1_TrafficLimit? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2438,6 +3091,12 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
       _noStart = source._noStart
       _volumes = source._volumes
       _scratch = source._scratch
+      _networks = source._networks
+      _noNetwork = source._noNetwork
+      _ports = source._ports
+      _egress = source._egress
+      _networkLimit = source._networkLimit
+      _diskLimit = source._diskLimit
     }
   }
 
@@ -2476,6 +3135,12 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
         case 18: try { try decoder.decodeSingularBoolField(value: &_storage._noStart) }()
         case 40: try { try decoder.decodeRepeatedMessageField(value: &_storage._volumes) }()
         case 41: try { try decoder.decodeSingularMessageField(value: &_storage._scratch) }()
+        case 60: try { try decoder.decodeRepeatedMessageField(value: &_storage._networks) }()
+        case 61: try { try decoder.decodeRepeatedStringField(value: &_storage._ports) }()
+        case 62: try { try decoder.decodeSingularStringField(value: &_storage._egress) }()
+        case 63: try { try decoder.decodeSingularMessageField(value: &_storage._networkLimit) }()
+        case 64: try { try decoder.decodeSingularMessageField(value: &_storage._diskLimit) }()
+        case 65: try { try decoder.decodeSingularBoolField(value: &_storage._noNetwork) }()
         default: break
         }
       }
@@ -2548,6 +3213,24 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
       try { if let v = _storage._scratch {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
       } }()
+      if !_storage._networks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._networks, fieldNumber: 60)
+      }
+      if !_storage._ports.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._ports, fieldNumber: 61)
+      }
+      try { if let v = _storage._egress {
+        try visitor.visitSingularStringField(value: v, fieldNumber: 62)
+      } }()
+      try { if let v = _storage._networkLimit {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 63)
+      } }()
+      try { if let v = _storage._diskLimit {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 64)
+      } }()
+      if _storage._noNetwork != false {
+        try visitor.visitSingularBoolField(value: _storage._noNetwork, fieldNumber: 65)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2577,6 +3260,12 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
         if _storage._noStart != rhs_storage._noStart {return false}
         if _storage._volumes != rhs_storage._volumes {return false}
         if _storage._scratch != rhs_storage._scratch {return false}
+        if _storage._networks != rhs_storage._networks {return false}
+        if _storage._noNetwork != rhs_storage._noNetwork {return false}
+        if _storage._ports != rhs_storage._ports {return false}
+        if _storage._egress != rhs_storage._egress {return false}
+        if _storage._networkLimit != rhs_storage._networkLimit {return false}
+        if _storage._diskLimit != rhs_storage._diskLimit {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3765,4 +4454,492 @@ nonisolated extension Covey_V1_LogsResponse: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Covey_V1_LogsResponse.Stream: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STREAM_UNSPECIFIED\0\u{1}STREAM_STDOUT\0\u{1}STREAM_STDERR\0\u{1}STREAM_CONSOLE\0")
+}
+
+nonisolated extension Covey_V1_UpdateVirtualMachineRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UpdateVirtualMachineRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{1}egress\0\u{1}publish\0\u{1}unpublish\0\u{3}network_limit\0\u{3}disk_limit\0\u{1}networks\0\u{3}dry_run\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.tenant) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._egress) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.publish) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.unpublish) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._networkLimit) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._diskLimit) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._networks) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self.dryRun) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.tenant.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenant, fieldNumber: 1)
+    }
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
+    }
+    try { if let v = self._egress {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
+    if !self.publish.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.publish, fieldNumber: 5)
+    }
+    if !self.unpublish.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.unpublish, fieldNumber: 6)
+    }
+    try { if let v = self._networkLimit {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._diskLimit {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._networks {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    if self.dryRun != false {
+      try visitor.visitSingularBoolField(value: self.dryRun, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_UpdateVirtualMachineRequest, rhs: Covey_V1_UpdateVirtualMachineRequest) -> Bool {
+    if lhs.tenant != rhs.tenant {return false}
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs._egress != rhs._egress {return false}
+    if lhs.publish != rhs.publish {return false}
+    if lhs.unpublish != rhs.unpublish {return false}
+    if lhs._networkLimit != rhs._networkLimit {return false}
+    if lhs._diskLimit != rhs._diskLimit {return false}
+    if lhs._networks != rhs._networks {return false}
+    if lhs.dryRun != rhs.dryRun {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_NetworkList: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NetworkList"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}items\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_NetworkList, rhs: Covey_V1_NetworkList) -> Bool {
+    if lhs.items != rhs.items {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_ListeningPort: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListeningPort"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}transport\0\u{1}address\0\u{1}port\0\u{1}program\0\u{1}pid\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.transport) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.address) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._program) }()
+      case 5: try { try decoder.decodeSingularInt32Field(value: &self._pid) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.transport != .unspecified {
+      try visitor.visitSingularEnumField(value: self.transport, fieldNumber: 1)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularStringField(value: self.address, fieldNumber: 2)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 3)
+    }
+    try { if let v = self._program {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._pid {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_ListeningPort, rhs: Covey_V1_ListeningPort) -> Bool {
+    if lhs.transport != rhs.transport {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs._program != rhs._program {return false}
+    if lhs._pid != rhs._pid {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_ListPortsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListPortsRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{1}name\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.tenant) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.tenant.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenant, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_ListPortsRequest, rhs: Covey_V1_ListPortsRequest) -> Bool {
+    if lhs.tenant != rhs.tenant {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_ListPortsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListPortsResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}items\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_ListPortsResponse, rhs: Covey_V1_ListPortsResponse) -> Bool {
+    if lhs.items != rhs.items {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_GetFiguresRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GetFiguresRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{1}names\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.tenant) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.names) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.tenant.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenant, fieldNumber: 1)
+    }
+    if !self.names.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.names, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_GetFiguresRequest, rhs: Covey_V1_GetFiguresRequest) -> Bool {
+    if lhs.tenant != rhs.tenant {return false}
+    if lhs.names != rhs.names {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_GetFiguresResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GetFiguresResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}items\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_GetFiguresResponse, rhs: Covey_V1_GetFiguresResponse) -> Bool {
+    if lhs.items != rhs.items {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_MachineUse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MachineUse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}figures\0\u{1}error\0")
+
+  fileprivate class _StorageClass {
+    var _id: String = String()
+    var _name: String = String()
+    var _figures: Covey_V1_MachineFigures? = nil
+    var _error: Covey_V1_Error? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _id = source._id
+      _name = source._name
+      _figures = source._figures
+      _error = source._error
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._id) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._figures) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._error) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._id.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._id, fieldNumber: 1)
+      }
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 2)
+      }
+      try { if let v = _storage._figures {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._error {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_MachineUse, rhs: Covey_V1_MachineUse) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._id != rhs_storage._id {return false}
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._figures != rhs_storage._figures {return false}
+        if _storage._error != rhs_storage._error {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_MachineFigures: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MachineFigures"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}at\0\u{3}cpu_nanoseconds\0\u{3}memory_bytes\0\u{3}guest_memory_total\0\u{3}guest_memory_used\0\u{3}disk_read_bytes\0\u{3}disk_written_bytes\0\u{3}disk_reads\0\u{3}disk_writes\0\u{3}received_bytes\0\u{3}received_packets\0\u{3}sent_bytes\0\u{3}sent_packets\0\u{3}denied_packets\0\u{3}forged_packets\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._at) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.cpuNanoseconds) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBytes) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self._guestMemoryTotal) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self._guestMemoryUsed) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.diskReadBytes) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.diskWrittenBytes) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.diskReads) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.diskWrites) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.receivedBytes) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.receivedPackets) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.sentBytes) }()
+      case 13: try { try decoder.decodeSingularUInt64Field(value: &self.sentPackets) }()
+      case 14: try { try decoder.decodeSingularUInt64Field(value: &self.deniedPackets) }()
+      case 15: try { try decoder.decodeSingularUInt64Field(value: &self.forgedPackets) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._at {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.cpuNanoseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cpuNanoseconds, fieldNumber: 2)
+    }
+    if self.memoryBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memoryBytes, fieldNumber: 3)
+    }
+    try { if let v = self._guestMemoryTotal {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._guestMemoryUsed {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 5)
+    } }()
+    if self.diskReadBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.diskReadBytes, fieldNumber: 6)
+    }
+    if self.diskWrittenBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.diskWrittenBytes, fieldNumber: 7)
+    }
+    if self.diskReads != 0 {
+      try visitor.visitSingularUInt64Field(value: self.diskReads, fieldNumber: 8)
+    }
+    if self.diskWrites != 0 {
+      try visitor.visitSingularUInt64Field(value: self.diskWrites, fieldNumber: 9)
+    }
+    if self.receivedBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.receivedBytes, fieldNumber: 10)
+    }
+    if self.receivedPackets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.receivedPackets, fieldNumber: 11)
+    }
+    if self.sentBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sentBytes, fieldNumber: 12)
+    }
+    if self.sentPackets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sentPackets, fieldNumber: 13)
+    }
+    if self.deniedPackets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deniedPackets, fieldNumber: 14)
+    }
+    if self.forgedPackets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.forgedPackets, fieldNumber: 15)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_MachineFigures, rhs: Covey_V1_MachineFigures) -> Bool {
+    if lhs._at != rhs._at {return false}
+    if lhs.cpuNanoseconds != rhs.cpuNanoseconds {return false}
+    if lhs.memoryBytes != rhs.memoryBytes {return false}
+    if lhs._guestMemoryTotal != rhs._guestMemoryTotal {return false}
+    if lhs._guestMemoryUsed != rhs._guestMemoryUsed {return false}
+    if lhs.diskReadBytes != rhs.diskReadBytes {return false}
+    if lhs.diskWrittenBytes != rhs.diskWrittenBytes {return false}
+    if lhs.diskReads != rhs.diskReads {return false}
+    if lhs.diskWrites != rhs.diskWrites {return false}
+    if lhs.receivedBytes != rhs.receivedBytes {return false}
+    if lhs.receivedPackets != rhs.receivedPackets {return false}
+    if lhs.sentBytes != rhs.sentBytes {return false}
+    if lhs.sentPackets != rhs.sentPackets {return false}
+    if lhs.deniedPackets != rhs.deniedPackets {return false}
+    if lhs.forgedPackets != rhs.forgedPackets {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }

@@ -25,6 +25,8 @@ struct MachineOptions: ParsableArguments, Sendable {
     @Option(help: "A disk that lives and dies with the machine, as SIZE or SIZE:PATH; the path is /scratch.")
     var scratch: ScratchDisk?
 
+    @OptionGroup var networks: MachineNetworkOptions
+
     @Option(name: [.long, .customShort("e")], help: "Environment of its programs, as KEY=VALUE.")
     var env: [KeyValue] = []
 
@@ -53,7 +55,7 @@ struct MachineOptions: ParsableArguments, Sendable {
     var timeout: DurationArgument?
 
     /// The request that the options mean.
-    func request(image: String, program: Program?, removeWhenStopped: Bool = false) -> MachineRequest {
+    func request(image: String, program: Program?, removeWhenStopped: Bool = false) throws -> MachineRequest {
         var request = MachineRequest(image: image)
         request.name = name
         request.kernel = kernel
@@ -62,6 +64,7 @@ struct MachineOptions: ParsableArguments, Sendable {
         request.disk = disk
         request.volumes = volume
         request.scratch = scratch
+        try networks.apply(to: &request)
         request.environment = env.map
         request.labels = label.map
         request.restart = restart

@@ -47,6 +47,12 @@ enum MachineColumns {
             },
             Column("CPUS") { String($0.spec.cpus) },
             Column("MEMORY") { $0.spec.memory.description },
+            Column("ADDRESS") { $0.status.addresses.first ?? "-" },
+            Column("PORTS") { machine in
+                let ports = machine.status.ports
+                guard ports.count > 2 else { return ports.isEmpty ? "-" : ports.joined(separator: ",") }
+                return "\(ports[0]),\(ports[1]),+\(ports.count - 2)"
+            },
             Column("COMMAND") { machine in
                 let text = machine.spec.program?.arguments.joined(separator: " ") ?? "-"
                 let plain = String(text.map { $0.isNewline ? " " : $0 })

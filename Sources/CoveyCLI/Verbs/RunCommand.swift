@@ -44,7 +44,7 @@ struct RunCommand: Verb {
         let program =
             arguments.isEmpty
             ? nil : Program(arguments: arguments, terminal: tty, standardInput: interactive)
-        let request = machine.request(image: image, program: program, removeWhenStopped: rm)
+        let request = try machine.request(image: image, program: program, removeWhenStopped: rm)
         return try await global.connect { client in
             let image = try await MissingImage(name: image, quiet: global.quiet).fetch(client)
             var request = request

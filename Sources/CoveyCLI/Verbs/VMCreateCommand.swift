@@ -18,7 +18,7 @@ struct VMCreateCommand: Verb {
     var image: String
 
     func perform() async throws -> Int32 {
-        let request = machine.request(image: image, program: nil)
+        let request = try machine.request(image: image, program: nil)
         let goal = machine.wait ?? (detach ? .created : .ready)
         return try await global.connect { client in
             _ = try await MissingImage(name: image, quiet: global.quiet).fetch(client)

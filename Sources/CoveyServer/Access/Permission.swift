@@ -3,7 +3,9 @@ package import CoveyModel
 /// What a method needs its caller to be allowed.
 package struct Permission: Hashable, Sendable, CustomStringConvertible {
     /// What it is done to.
-    package enum Kind: String, Hashable, Sendable, CaseIterable { case vm, image, kernel, volume, operation, node }
+    package enum Kind: String, Hashable, Sendable, CaseIterable {
+        case vm, image, kernel, volume, network, operation, node
+    }
 
     /// What is done.
     package enum Verb: String, Hashable, Sendable, CaseIterable { case read, create, change, delete, use }

@@ -63,6 +63,16 @@ extension Covey_V1_ResizeVolumeRequest: MutationMessage {}
 extension Covey_V1_SnapshotVolumeRequest: MutationMessage {}
 extension Covey_V1_AttachVolumeRequest: MutationMessage {}
 extension Covey_V1_DetachVolumeRequest: MutationMessage {}
+extension Covey_V1_UpdateVirtualMachineRequest: MutationMessage {}
+extension Covey_V1_ListPortsRequest: TenantMessage {}
+extension Covey_V1_GetFiguresRequest: TenantMessage {}
+extension Covey_V1_TagImageRequest: MutationMessage {}
+extension Covey_V1_PruneImagesRequest: MutationMessage {}
+extension Covey_V1_CreateNetworkRequest: MutationMessage {}
+extension Covey_V1_GetNetworkRequest: TenantMessage {}
+extension Covey_V1_ListNetworksRequest: TenantMessage {}
+extension Covey_V1_UpdateNetworkRequest: MutationMessage {}
+extension Covey_V1_DeleteNetworkRequest: MutationMessage {}
 extension Covey_V1_GetOperationRequest: TenantMessage {}
 extension Covey_V1_ListOperationsRequest: TenantMessage {}
 extension Covey_V1_WatchOperationRequest: TenantMessage {}

@@ -29,6 +29,8 @@ struct MachineResolution: Sendable {
         try context.validation.check(disk: request.disk, image: image)
         try check(image.spec.architecture, of: ResourceReference("image", image.metadata.name))
         try check(kernel.spec.architecture, of: ResourceReference("kernel", kernel.metadata.name))
+        spec.networks = try await networks(request, tenant: tenant)
+        try await checkFree(spec.ports)
         spec.volumes = try await volumes(spec.volumes, tenant: tenant)
         spec.imageID = image.metadata.id
         spec.kernelID = kernel.metadata.id
