@@ -9,6 +9,7 @@ import time
 
 from .daemon import Daemon
 from .figures import alone, against
+from .names import names
 from .networks import network
 from .rawqemu import RawQEMU
 
@@ -257,4 +258,5 @@ SUITES = {
     "disk-strategies": (disk_strategies, False, False),
     "pull": (pull, True, False),
     "network": (network, False, False),
+    "names": (names, False, True),
 }

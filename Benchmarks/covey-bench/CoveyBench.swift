@@ -19,10 +19,21 @@ enum CoveyBench {
                     socket: arguments[1], machine: arguments[2], calls: try number(arguments[3]),
                     pairs: try number(arguments[4])
                 ).run()
+            case ("names-load", 3):
+                answer = try await NamesLoad(
+                    port: try number(arguments[1]), names: try number(arguments[2]),
+                    questions: try number(arguments[3])
+                ).run()
+            case ("names-serve", 2):
+                try await NamesServe(port: try number(arguments[1]), names: try number(arguments[2])).run()
+                answer = [:]
             default:
                 throw CoveyError(
                     .invalid, "unknown arguments",
-                    remedy: "covey-bench create-rate FOLDER CREATIONS PAIRS | exec-rate SOCKET VM CALLS PAIRS")
+                    remedy: """
+                        covey-bench create-rate FOLDER CREATIONS PAIRS | exec-rate SOCKET VM CALLS PAIRS \
+                        | names-serve PORT NAMES | names-load PORT NAMES QUESTIONS
+                        """)
             }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys]
