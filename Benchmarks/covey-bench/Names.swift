@@ -52,7 +52,7 @@ struct NamesLoad {
     /// Answers per second with 64 questions under way, and the latencies in seconds with one: median and 99th of 100.
     func run() async throws -> [String: [Double]] {
         try await BlockingPool().run { @Sendable in
-            let socket = try connectUDP(Endpoint(.v4(IPv4Address(bits: 0x7F00_0001)), port: UInt16(port)))
+            let socket = try connectUDP(SocketEndpoint(.v4(IPv4Address(bits: 0x7F00_0001)), port: UInt16(port)))
             // The server may have been started just now.
             _ = try? ask(socket.raw, count: 100, window: 1)
             _ = try ask(socket.raw, count: questions / 10, window: 64)

@@ -87,9 +87,12 @@ package struct Daemon: Sendable {
         let agent = NodeAgent(machineHost)
         let server = try APIServer(
             settings: serverSettings(identity, host), repositories: repositories,
-            gateway: LocalGateway(agent: agent, reactor: reactor, registries: access, layers: layers), ids: ids,
+            gateway: LocalGateway(
+                agent: agent, reactor: reactor, registries: access, layers: layers, networks: networking.host), ids: ids,
             storeConditions: { state.conditions(now()) }, logger: logger)
-        server.remember(try await register(identity, host, repositories, driver, disks, guardClient, now))
+        let conditions = [try await routeNames(identity.instance, pool, now())].compactMap { $0 }
+        server.remember(
+            try await register(identity, host, repositories, driver, disks, guardClient, conditions, now))
 
         let services = ServiceGroup(
             configuration: .init(
@@ -180,12 +183,14 @@ package struct Daemon: Sendable {
 
     private func register(
         _ identity: Identity, _ host: HostReader, _ repositories: Repositories, _ driver: QEMUDriver,
-        _ disks: [DiskStrategyFacts], _ supervisor: any ProcessSupervisor, _ now: @Sendable () -> Timestamp
+        _ disks: [DiskStrategyFacts], _ supervisor: any ProcessSupervisor,
+        _ conditions: [Condition], _ now: @Sendable () -> Timestamp
     ) async throws -> Node {
         var status = NodeStatus(
             instance: identity.instance, architecture: host.architecture, kernelRelease: host.release,
             cpus: host.cpus, memory: host.memory, version: CoveyVersion.current,
             drivers: [await driver.fingerprint()], disks: disks)
+        status.conditions = conditions
         for limitation in try await supervisor.limitations() {
             status.conditions.append(
                 Condition(

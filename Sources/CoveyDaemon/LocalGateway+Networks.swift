@@ -1,5 +1,6 @@
 package import CoveyModel
 package import CoveyNetwork
+internal import CoveyNode
 internal import CoveyServer
 
 /// Networks, and what machines use.

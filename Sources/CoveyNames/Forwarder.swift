@@ -94,7 +94,7 @@ package final class Forwarder: Sendable {
         throw CoveyError(.unavailable, "no server answered \(key.question.name)", cause: cause)
     }
 
-    private func ask(_ key: CacheKey, _ server: Endpoint, _ limit: Duration) async throws -> DNSMessage {
+    private func ask(_ key: CacheKey, _ server: SocketEndpoint, _ limit: Duration) async throws -> DNSMessage {
         var question = DNSMessage(
             id: .random(in: .min ... .max), question: key.question,
             edns: DNSExtension(wantsSignatures: key.wantsSignatures))
@@ -111,7 +111,9 @@ package final class Forwarder: Sendable {
         return try await byStream(question, server)
     }
 
-    private func byDatagram(_ question: DNSMessage, _ server: Endpoint, _ limit: Duration) async throws -> DNSMessage {
+    private func byDatagram(_ question: DNSMessage, _ server: SocketEndpoint, _ limit: Duration) async throws
+        -> DNSMessage
+    {
         // Connected: the kernel chooses a random port and lets nothing through that another sent.
         let socket = try DatagramSocket(try connectUDP(server), reactor: reactor)
         try socket.send(question.encoded(), to: nil)
@@ -125,7 +127,7 @@ package final class Forwarder: Sendable {
         }
     }
 
-    private func byStream(_ question: DNSMessage, _ server: Endpoint) async throws -> DNSMessage {
+    private func byStream(_ question: DNSMessage, _ server: SocketEndpoint) async throws -> DNSMessage {
         let reactor = reactor
         return try await withDeadline(patience.stream, "the answer of \(server) by TCP") {
             let stream = try await ByteStream.connectTCP(server, reactor: reactor)

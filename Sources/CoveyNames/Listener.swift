@@ -8,7 +8,7 @@ package struct ListenerKey: Hashable, Sendable {
     /// Whose questions they are.
     package var place: ListeningPlace
     /// The address and port.
-    package var endpoint: Endpoint
+    package var endpoint: SocketEndpoint
     /// Datagrams or connections.
     package var transport: TransportProtocol
     /// The link from which alone they come; nil is every link.
@@ -59,7 +59,7 @@ struct Listener: Sendable {
             while true {
                 try await reactor.readable(listener.raw)
                 let stream: ByteStream
-                let peer: Endpoint
+                let peer: SocketEndpoint
                 do {
                     guard let accepted = try acceptTCP(listener.raw) else { continue }
                     peer = try peerEndpoint(accepted.raw)
@@ -91,7 +91,7 @@ struct Listener: Sendable {
     }
 
     /// Answers the questions of one connection in their order, until its end, its silence or its cancelling.
-    private func converse(_ stream: ByteStream, _ peer: Endpoint) async {
+    private func converse(_ stream: ByteStream, _ peer: SocketEndpoint) async {
         var frames = DNSFrame()
         do {
             while true {
@@ -119,7 +119,7 @@ struct Listener: Sendable {
         }
     }
 
-    private static func send(_ bytes: [UInt8], to peer: Endpoint, _ socket: DatagramSocket) {
+    private static func send(_ bytes: [UInt8], to peer: SocketEndpoint, _ socket: DatagramSocket) {
         guard !bytes.isEmpty else { return }
         // An answer that cannot be sent (the machine has gone) is one that got lost: the asker asks again.
         _ = try? socket.send(bytes, to: peer)

@@ -39,7 +39,7 @@ actor ListenerSet {
     var failures: [ListenerKey: SystemError] { failed }
 
     /// What is listened on.
-    var listening: Set<Endpoint> { Set(open.filter { !$0.value.ended.isSet }.map(\.key.endpoint)) }
+    var listening: Set<SocketEndpoint> { Set(open.filter { !$0.value.ended.isSet }.map(\.key.endpoint)) }
 
     /// Listens on these, as far as it serves.
     func want(_ keys: Set<ListenerKey>) async throws {

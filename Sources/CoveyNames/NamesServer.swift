@@ -85,7 +85,7 @@ package final class NamesServer: NameService {
     }
 
     /// Where it listens at the moment.
-    package func listening() async -> Set<Endpoint> { await listeners.listening }
+    package func listening() async -> Set<SocketEndpoint> { await listeners.listening }
 
     /// What was done so far.
     package var figures: NamesFigures { responder.figures }
@@ -110,7 +110,7 @@ package final class NamesServer: NameService {
                 for address in addresses {
                     wanted.insert(
                         ListenerKey(
-                            place: .network(network.id), endpoint: Endpoint(address, port: settings.port),
+                            place: .network(network.id), endpoint: SocketEndpoint(address, port: settings.port),
                             transport: transport, device: device))
                 }
             }
@@ -118,7 +118,7 @@ package final class NamesServer: NameService {
         return wanted
     }
 
-    private func text(_ endpoint: Endpoint, _ key: ListenerKey, _ error: SystemError) async -> String {
+    private func text(_ endpoint: SocketEndpoint, _ key: ListenerKey, _ error: SystemError) async -> String {
         let whose: String
         switch key.place {
         case .host: whose = "the host is answered no names"

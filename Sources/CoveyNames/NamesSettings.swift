@@ -6,7 +6,7 @@ package import CoveySystem
 package struct NamesSettings: Sendable {
     /// The host's own listener, where nothing else listens as a rule: 127.0.0.53 and 127.0.0.54 are systemd-resolved's, port 5353
     /// is multicast DNS. An instance beside another one takes another port. Nil is none.
-    package var host: Endpoint?
+    package var host: SocketEndpoint?
     /// The port at the gateways.
     package var port: UInt16
     /// Who is asked for all other names.
@@ -21,11 +21,11 @@ package struct NamesSettings: Sendable {
     package var interval: Duration
 
     /// 127.0.0.153:5354.
-    package static let standardHost = Endpoint(.v4(IPv4Address(bits: 0x7F00_0099)), port: 5354)
+    package static let standardHost = SocketEndpoint(.v4(IPv4Address(bits: 0x7F00_0099)), port: 5354)
 
     /// The usual settings.
     package init(
-        host: Endpoint? = standardHost, port: UInt16 = 53, upstreams: UpstreamSource = .file("/etc/resolv.conf"),
+        host: SocketEndpoint? = standardHost, port: UInt16 = 53, upstreams: UpstreamSource = .file("/etc/resolv.conf"),
         limits: NamesLimits = NamesLimits(), patience: Forwarder.Patience = Forwarder.Patience(),
         interval: Duration = .seconds(1), link: @escaping @Sendable (HostedNetwork) -> String? = { _ in nil }
     ) {
@@ -42,18 +42,18 @@ package struct NamesSettings: Sendable {
 /// Opens sockets. Tests open theirs in namespaces, or refuse.
 package struct SocketOpener: Sendable {
     /// Binds a UDP socket.
-    package var bind: @Sendable (Endpoint, BindOptions) throws(SystemError) -> FileDescriptor
+    package var bind: @Sendable (SocketEndpoint, BindOptions) throws(SystemError) -> FileDescriptor
     /// Listens by TCP.
-    package var listen: @Sendable (Endpoint, BindOptions) throws(SystemError) -> FileDescriptor
+    package var listen: @Sendable (SocketEndpoint, BindOptions) throws(SystemError) -> FileDescriptor
     /// The number of a link; nil where there is none of the name.
     package var link: @Sendable (String) -> UInt32?
 
     /// Opens in this process's namespace.
     package init(
-        bind: @escaping @Sendable (Endpoint, BindOptions) throws(SystemError) -> FileDescriptor = {
+        bind: @escaping @Sendable (SocketEndpoint, BindOptions) throws(SystemError) -> FileDescriptor = {
             (endpoint, options) throws(SystemError) in try bindUDP(endpoint, options)
         },
-        listen: @escaping @Sendable (Endpoint, BindOptions) throws(SystemError) -> FileDescriptor = {
+        listen: @escaping @Sendable (SocketEndpoint, BindOptions) throws(SystemError) -> FileDescriptor = {
             (endpoint, options) throws(SystemError) in try listenTCP(endpoint, options)
         },
         link: @escaping @Sendable (String) -> UInt32? = { linkIndex($0) }

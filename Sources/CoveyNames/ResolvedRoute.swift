@@ -27,7 +27,7 @@ package struct ResolvedRoute: Sendable {
     /// The first version with delegates.
     private static let firstWithDelegates = 258
 
-    private let endpoint: Endpoint
+    private let endpoint: SocketEndpoint
     private let instance: InstanceID
     private let root: String
     private let version: Int?
@@ -42,7 +42,7 @@ package struct ResolvedRoute: Sendable {
     ///   - version: systemd's; nil is not known, and old.
     ///   - reload: has resolved read its files: `systemctl reload-or-restart systemd-resolved`.
     package init(
-        to endpoint: Endpoint, instance: InstanceID, root: String = "", version: Int?,
+        to endpoint: SocketEndpoint, instance: InstanceID, root: String = "", version: Int?,
         reload: @escaping @Sendable () async throws -> Void
     ) {
         self.endpoint = endpoint

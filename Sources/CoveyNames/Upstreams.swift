@@ -7,15 +7,15 @@ package enum UpstreamSource: Hashable, Sendable {
     /// A file as resolv.conf(5) has it, read again when it changes.
     case file(String)
     /// These.
-    case fixed([Endpoint])
+    case fixed([SocketEndpoint])
 }
 
 /// The servers that are asked for all other names, the one that answered last first.
 package final class Upstreams: Sendable {
     private struct State {
-        var servers: [Endpoint] = []
-        var avoided: Set<Endpoint> = []
-        var preferred: Endpoint?
+        var servers: [SocketEndpoint] = []
+        var avoided: Set<SocketEndpoint> = []
+        var preferred: SocketEndpoint?
         var since = ContinuousClock.now
         var problem: String?
     }
@@ -32,18 +32,18 @@ package final class Upstreams: Sendable {
     package init(_ source: UpstreamSource) { self.source = source }
 
     /// Never asks these: they are ourselves.
-    package func avoid(_ own: Set<Endpoint>) { state.withLock { $0.avoided = own } }
+    package func avoid(_ own: Set<SocketEndpoint>) { state.withLock { $0.avoided = own } }
 
     /// Reads the source again, and says whether others are asked now. Blocks for a moment: not for the cooperative pool.
     @discardableResult
     package func refresh() -> Bool {
-        let servers: [Endpoint]
+        let servers: [SocketEndpoint]
         var problem: String?
         switch source {
         case .fixed(let fixed): servers = fixed
         case .file(let path):
             do {
-                servers = Self.servers(in: try readText(path)).map { Endpoint($0, port: 53) }
+                servers = Self.servers(in: try readText(path)).map { SocketEndpoint($0, port: 53) }
                 if servers.isEmpty { problem = "\(path) names no server" }
             } catch {
                 servers = []
@@ -60,7 +60,7 @@ package final class Upstreams: Sendable {
     }
 
     /// The servers in the order to be asked; empty where none is known.
-    package func servers(now: ContinuousClock.Instant) -> [Endpoint] {
+    package func servers(now: ContinuousClock.Instant) -> [SocketEndpoint] {
         state.withLock { state in
             var servers = Array(state.servers.filter { !state.avoided.contains($0) }.prefix(Self.most))
             if let preferred = state.preferred, now - state.since < Self.patience,
@@ -74,7 +74,7 @@ package final class Upstreams: Sendable {
     }
 
     /// Notes who answered.
-    package func answered(_ server: Endpoint, now: ContinuousClock.Instant) {
+    package func answered(_ server: SocketEndpoint, now: ContinuousClock.Instant) {
         state.withLock { state in
             guard state.preferred != server else { return }
             state.preferred = server

@@ -1,6 +1,6 @@
-internal import CoveyModel
+package import CoveyModel
 internal import CoveySystem
-internal import CoveyVMM
+package import CoveyVMM
 internal import FoundationEssentials
 
 /// A machine's handle on disk, apart from its durable description.
@@ -28,5 +28,13 @@ enum HandleFile {
         } catch {
             return .unreadable(String(describing: error))
         }
+    }
+}
+
+extension NodeLayout {
+    /// The VMM that a machine's handle names; nil where there is none, or it cannot be read.
+    package func process(of machine: MachineID) -> ProcessIdentity? {
+        guard case .handle(let handle) = HandleFile.read(handle(machine)) else { return nil }
+        return handle.process
     }
 }

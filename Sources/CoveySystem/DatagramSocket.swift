@@ -8,7 +8,7 @@ package final class DatagramSocket: Sendable {
         /// What it held.
         package var bytes: [UInt8]
         /// Who sent it.
-        package var source: Endpoint
+        package var source: SocketEndpoint
     }
 
     private let descriptor: FileDescriptor
@@ -52,7 +52,7 @@ package final class DatagramSocket: Sendable {
     /// Sends a datagram; nil goes to the peer of a connected socket. Returns whether it was taken: a full buffer drops
     /// it, as the network may.
     @discardableResult
-    package func send(_ bytes: [UInt8], to peer: Endpoint?) throws(SystemError) -> Bool {
+    package func send(_ bytes: [UInt8], to peer: SocketEndpoint?) throws(SystemError) -> Bool {
         let raw = descriptor.raw
         let sent: Int
         if let peer {

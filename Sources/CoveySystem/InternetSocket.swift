@@ -3,7 +3,7 @@ package import CoveyModel
 internal import Glibc
 
 /// An address with a port.
-package struct Endpoint: Hashable, Sendable, CustomStringConvertible {
+package struct SocketEndpoint: Hashable, Sendable, CustomStringConvertible {
     /// The address.
     package var address: IPAddress
     /// The port; 0 lets the kernel choose.
@@ -42,7 +42,7 @@ package struct BindOptions: Hashable, Sendable {
 }
 
 /// A bound UDP socket, non-blocking. Errors: `EADDRINUSE` where another has the port, `ENODEV` without the link.
-package func bindUDP(_ endpoint: Endpoint, _ options: BindOptions = BindOptions()) throws(SystemError)
+package func bindUDP(_ endpoint: SocketEndpoint, _ options: BindOptions = BindOptions()) throws(SystemError)
     -> FileDescriptor
 {
     let socket = try makeInternetSocket(endpoint, SOCK_DGRAM, options)
@@ -53,7 +53,7 @@ package func bindUDP(_ endpoint: Endpoint, _ options: BindOptions = BindOptions(
 }
 
 /// A listening TCP socket, non-blocking. Errors: `EADDRINUSE` where another has the port, `ENODEV` without the link.
-package func listenTCP(_ endpoint: Endpoint, _ options: BindOptions = BindOptions(), backlog: Int32 = 128)
+package func listenTCP(_ endpoint: SocketEndpoint, _ options: BindOptions = BindOptions(), backlog: Int32 = 128)
     throws(SystemError) -> FileDescriptor
 {
     let socket = try makeInternetSocket(endpoint, SOCK_STREAM, options)
@@ -66,7 +66,7 @@ package func listenTCP(_ endpoint: Endpoint, _ options: BindOptions = BindOption
 }
 
 /// A UDP socket with a random port that hears of one peer alone.
-package func connectUDP(_ peer: Endpoint) throws(SystemError) -> FileDescriptor {
+package func connectUDP(_ peer: SocketEndpoint) throws(SystemError) -> FileDescriptor {
     let socket = try makeInternetSocket(peer, SOCK_DGRAM, BindOptions())
     try withSocketAddress(peer) { address, length throws(SystemError) in
         try check("connect", "udp \(peer)") { Glibc.connect(socket.raw, address, length) }
@@ -86,7 +86,7 @@ package func acceptTCP(_ listener: Int32) throws(SystemError) -> FileDescriptor?
 
 extension ByteStream {
     /// Connects by TCP; the caller has the deadline. Errors: what `connect(2)` answers.
-    package static func connectTCP(_ peer: Endpoint, reactor: Reactor) async throws -> ByteStream {
+    package static func connectTCP(_ peer: SocketEndpoint, reactor: Reactor) async throws -> ByteStream {
         let socket = try makeInternetSocket(peer, SOCK_STREAM, BindOptions())
         var underWay = false
         do throws(SystemError) {
@@ -115,19 +115,19 @@ package func linkIndex(_ name: String) -> UInt32? {
 }
 
 /// The endpoint that a socket is bound to.
-package func boundEndpoint(_ descriptor: Int32) throws(SystemError) -> Endpoint {
+package func boundEndpoint(_ descriptor: Int32) throws(SystemError) -> SocketEndpoint {
     try readEndpoint("getsockname", descriptor) { getsockname(descriptor, $0, $1) }
 }
 
 /// The endpoint that a socket is connected to. Errors: `ENOTCONN` where its peer has gone.
-package func peerEndpoint(_ descriptor: Int32) throws(SystemError) -> Endpoint {
+package func peerEndpoint(_ descriptor: Int32) throws(SystemError) -> SocketEndpoint {
     try readEndpoint("getpeername", descriptor) { getpeername(descriptor, $0, $1) }
 }
 
 private func readEndpoint(
     _ call: String, _ descriptor: Int32,
     _ body: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
-) throws(SystemError) -> Endpoint {
+) throws(SystemError) -> SocketEndpoint {
     var storage = sockaddr_storage()
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
     try check(call, "descriptor \(descriptor)") {
@@ -141,7 +141,7 @@ private func readEndpoint(
     return endpoint
 }
 
-private func makeInternetSocket(_ endpoint: Endpoint, _ type: __socket_type, _ options: BindOptions)
+private func makeInternetSocket(_ endpoint: SocketEndpoint, _ type: __socket_type, _ options: BindOptions)
     throws(SystemError) -> FileDescriptor
 {
     let isV6 =
@@ -174,7 +174,7 @@ private func setOption(_ socket: Int32, _ level: Int32, _ name: Int32, _ value: 
 
 @discardableResult
 func withSocketAddress<R>(
-    _ endpoint: Endpoint, _ body: (UnsafePointer<sockaddr>, socklen_t) throws(SystemError) -> R
+    _ endpoint: SocketEndpoint, _ body: (UnsafePointer<sockaddr>, socklen_t) throws(SystemError) -> R
 ) throws(SystemError) -> R {
     switch endpoint.address {
     case .v4(let four):
@@ -208,20 +208,20 @@ private func rebound<A, R>(
     return try result.get()
 }
 
-func endpoint(of storage: sockaddr_storage) -> Endpoint? {
-    withUnsafeBytes(of: storage) { bytes -> Endpoint? in
+func endpoint(of storage: sockaddr_storage) -> SocketEndpoint? {
+    withUnsafeBytes(of: storage) { bytes -> SocketEndpoint? in
         switch Int32(storage.ss_family) {
         case AF_INET:
             let address = bytes.loadUnaligned(as: sockaddr_in.self)
             let four = IPv4Address(bits: UInt32(bigEndian: address.sin_addr.s_addr))
-            return Endpoint(.v4(four), port: UInt16(bigEndian: address.sin_port))
+            return SocketEndpoint(.v4(four), port: UInt16(bigEndian: address.sin_port))
         case AF_INET6:
             let address = bytes.loadUnaligned(as: sockaddr_in6.self)
             let halves = withUnsafeBytes(of: address.sin6_addr) { address in
                 (address.loadUnaligned(as: UInt64.self), address.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
             }
             let six = IPv6Address(high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1))
-            return Endpoint(.v6(six), port: UInt16(bigEndian: address.sin6_port))
+            return SocketEndpoint(.v6(six), port: UInt16(bigEndian: address.sin6_port))
         case _: return nil
         }
     }

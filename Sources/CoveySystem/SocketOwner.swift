@@ -8,7 +8,7 @@ package struct SocketOwner: Hashable, Sendable {
     /// Its program's name; nil where it cannot be seen.
     package var program: String?
     /// Where the socket is bound.
-    package var endpoint: Endpoint
+    package var endpoint: SocketEndpoint
 
     /// `dnsmasq (pid 12)`, or that nobody can be seen.
     package var text: String {
@@ -18,7 +18,9 @@ package struct SocketOwner: Hashable, Sendable {
 
     /// Who keeps others from an endpoint: a bound UDP socket or a listening TCP socket with the same port and the same
     /// address or every address. Reads `/proc`, which takes time: not for the cooperative pool. Nil where there is none.
-    package static func find(_ wanted: Endpoint, _ transport: TransportProtocol) throws(SystemError) -> SocketOwner? {
+    package static func find(_ wanted: SocketEndpoint, _ transport: TransportProtocol) throws(SystemError)
+        -> SocketOwner?
+    {
         for version in ["", "6"] {
             let path = "/proc/thread-self/net/\(transport.rawValue)\(version)"
             guard fileExists(path) else { continue }
@@ -39,7 +41,7 @@ package struct SocketOwner: Hashable, Sendable {
     }
 
     /// Reads `0100007F:0035`: an address in words of the host's order, and the port. Nil for anything else.
-    private static func endpoint(_ text: Substring) -> Endpoint? {
+    private static func endpoint(_ text: Substring) -> SocketEndpoint? {
         let parts = text.split(separator: ":")
         guard parts.count == 2, let port = UInt16(parts[1], radix: 16) else { return nil }
         var words: [UInt32] = []
@@ -50,11 +52,11 @@ package struct SocketOwner: Hashable, Sendable {
             rest = rest.dropFirst(8)
         }
         switch words.count {
-        case 1: return Endpoint(.v4(IPv4Address(bits: words[0])), port: port)
+        case 1: return SocketEndpoint(.v4(IPv4Address(bits: words[0])), port: port)
         case 4:
             let high = UInt64(words[0]) << 32 | UInt64(words[1])
             let low = UInt64(words[2]) << 32 | UInt64(words[3])
-            return Endpoint(.v6(IPv6Address(high: high, low: low)), port: port)
+            return SocketEndpoint(.v6(IPv6Address(high: high, low: low)), port: port)
         case _: return nil
         }
     }

@@ -45,10 +45,10 @@ final class TestNetwork: Sendable {
             ip link set lo up
             for address in 203.0.113.1 203.0.113.2 203.0.113.53; do ip address add $address/32 dev lo; done
             ip -6 address add 2001:db8:2::1/128 dev lo nodad
-            ip link add link type veth peer name uplink netns \(inside.pid)
-            ip address add 198.51.100.1/24 dev link
-            ip -6 address add 2001:db8:1::1/64 dev link nodad
-            ip link set link up
+            ip link add name wan type veth peer name uplink netns \(inside.pid)
+            ip address add 198.51.100.1/24 dev wan
+            ip -6 address add 2001:db8:1::1/64 dev wan nodad
+            ip link set wan up
             exec python3 \(script) \(folder)/names.json
             """
         servers = try Child(

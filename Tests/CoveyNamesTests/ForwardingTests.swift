@@ -26,7 +26,7 @@ import Testing
             interval: .milliseconds(50))
         try await withServer(fixture, settings, listener: listener, policies: policies) { server, reactor in
             let client = try Client(
-                "127.\(block).1.10", asks: Endpoint(try address("127.\(block).1.1"), port: testPort), reactor)
+                "127.\(block).1.10", asks: SocketEndpoint(try address("127.\(block).1.1"), port: testPort), reactor)
             try await body(server, client, upstream, reactor)
         }
         await upstream.end()
@@ -139,7 +139,7 @@ import Testing
         let block = freshBlock()
         var fixture = Fixture()
         _ = try fixture.network(1, block: "127.\(block).1.0/24")
-        let gateway = Endpoint(try address("127.\(block).1.1"), port: testPort)
+        let gateway = SocketEndpoint(try address("127.\(block).1.1"), port: testPort)
         // The only server is ourselves.
         let settings = NamesSettings(
             host: nil, port: testPort, upstreams: .fixed([gateway]), interval: .milliseconds(50))

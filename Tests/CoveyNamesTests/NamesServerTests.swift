@@ -6,14 +6,14 @@ import Synchronization
 import Testing
 
 @Suite struct NamesServerTests {
-    private func settings(_ block: Int, upstreams: [Endpoint] = []) throws -> NamesSettings {
+    private func settings(_ block: Int, upstreams: [SocketEndpoint] = []) throws -> NamesSettings {
         NamesSettings(
-            host: Endpoint(try address("127.\(block).0.153"), port: testPort), port: testPort,
+            host: SocketEndpoint(try address("127.\(block).0.153"), port: testPort), port: testPort,
             upstreams: .fixed(upstreams), interval: .milliseconds(50))
     }
 
-    private func gateway(_ block: Int, _ net: Int = 1) throws -> Endpoint {
-        Endpoint(try address("127.\(block).\(net).1"), port: testPort)
+    private func gateway(_ block: Int, _ net: Int = 1) throws -> SocketEndpoint {
+        SocketEndpoint(try address("127.\(block).\(net).1"), port: testPort)
     }
 
     @Test("machines are answered by UDP and TCP at their gateway, and the host on loopback")
@@ -40,7 +40,7 @@ import Testing
             #expect(try await foreign.ask("db.vm").code == .refused)
             await #expect(throws: (any Error).self) { try await foreign.askByTCP("db.vm") }
             let host = try Client(
-                "127.0.0.1", asks: Endpoint(try address("127.\(block).0.153"), port: testPort), reactor)
+                "127.0.0.1", asks: SocketEndpoint(try address("127.\(block).0.153"), port: testPort), reactor)
             #expect(try await host.addresses("web.default.vm") == ["127.\(block).1.10"])
             #expect(try await host.askByTCP("web.vm").answers.count == 1)
             // The host has servers of its own.
@@ -56,7 +56,7 @@ import Testing
         let net = try fixture.network(1, block: "127.\(block).1.0/24", block6: "::/64")
         try fixture.machine("web", net, "127.\(block).1.10", six: "::2")
         try await withServer(fixture, try settings(block)) { _, reactor in
-            let client = try Client("::1", asks: Endpoint(try address("::1"), port: testPort), reactor)
+            let client = try Client("::1", asks: SocketEndpoint(try address("::1"), port: testPort), reactor)
             #expect(try await client.addresses("web.vm", .aaaa) == ["::2"])
             #expect(try await client.askByTCP("web.vm", .aaaa).answers.count == 1)
         }
@@ -232,7 +232,7 @@ import Testing
         settings.limits.client.connections = 2
         // The gateway is 127.0.0.1, from which and to which the kernel connects by itself.
         try await withServer(fixture, settings) { _, reactor in
-            let gateway = Endpoint(try address("127.0.0.1"), port: testPort)
+            let gateway = SocketEndpoint(try address("127.0.0.1"), port: testPort)
             let client = try Client("127.0.0.1", asks: gateway, reactor)
             _ = try await client.ask("host.vm")
             let first = try await ByteStream.connectTCP(gateway, reactor: reactor)

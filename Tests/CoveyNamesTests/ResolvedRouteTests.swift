@@ -30,7 +30,7 @@ import Testing
         reload: @escaping @Sendable () async throws -> Void = {}
     ) throws -> ResolvedRoute {
         ResolvedRoute(
-            to: Endpoint(try address("127.0.0.153"), port: port), instance: try #require(InstanceID("0123abcd")),
+            to: SocketEndpoint(try address("127.0.0.153"), port: port), instance: try #require(InstanceID("0123abcd")),
             root: root,
             version: version, reload: reload)
     }

@@ -56,11 +56,11 @@ func eventually(
 /// A machine that asks from an address of its own.
 struct Client {
     let socket: DatagramSocket
-    let server: Endpoint
+    let server: SocketEndpoint
     let reactor: Reactor
 
-    init(_ source: String, asks server: Endpoint, _ reactor: Reactor) throws {
-        socket = try DatagramSocket(try bindUDP(Endpoint(try address(source), port: 0)), reactor: reactor)
+    init(_ source: String, asks server: SocketEndpoint, _ reactor: Reactor) throws {
+        socket = try DatagramSocket(try bindUDP(SocketEndpoint(try address(source), port: 0)), reactor: reactor)
         self.server = server
         self.reactor = reactor
     }
@@ -116,7 +116,7 @@ struct Client {
 
 /// A server that others forward to: answers as a closure says.
 final class FakeUpstream: Sendable {
-    let endpoint: Endpoint
+    let endpoint: SocketEndpoint
     private let tasks: [Task<Void, Never>]
 
     /// `answer` gives the messages that go back for a question; the second argument is whether it came by TCP.
@@ -124,7 +124,7 @@ final class FakeUpstream: Sendable {
         _ source: String, _ reactor: Reactor,
         _ answer: @escaping @Sendable (DNSMessage, Bool) -> [DNSMessage]
     ) throws {
-        let socket = try DatagramSocket(try bindUDP(Endpoint(try address(source), port: 0)), reactor: reactor)
+        let socket = try DatagramSocket(try bindUDP(SocketEndpoint(try address(source), port: 0)), reactor: reactor)
         endpoint = try boundEndpoint(socket.raw)
         let listener = FakeListener(try listenTCP(endpoint))
         let box = SeenBox()
@@ -160,7 +160,7 @@ final class FakeUpstream: Sendable {
 
     private let box: SeenBox
     /// The questions that came, with who sent them.
-    var questions: [(message: DNSMessage, source: Endpoint)] { box.all }
+    var questions: [(message: DNSMessage, source: SocketEndpoint)] { box.all }
 
     func end() async {
         for task in tasks { task.cancel() }
@@ -169,9 +169,9 @@ final class FakeUpstream: Sendable {
 }
 
 final class SeenBox: Sendable {
-    private let state = Mutex<[(message: DNSMessage, source: Endpoint)]>([])
-    var all: [(message: DNSMessage, source: Endpoint)] { state.withLock { $0 } }
-    func add(_ message: DNSMessage, _ source: Endpoint) { state.withLock { $0.append((message, source)) } }
+    private let state = Mutex<[(message: DNSMessage, source: SocketEndpoint)]>([])
+    var all: [(message: DNSMessage, source: SocketEndpoint)] { state.withLock { $0 } }
+    func add(_ message: DNSMessage, _ source: SocketEndpoint) { state.withLock { $0.append((message, source)) } }
 }
 
 final class FakeListener: Sendable {

@@ -4,8 +4,8 @@ import Glibc
 import Testing
 
 @Suite struct InternetSocketTests {
-    private func endpoint(_ text: String, port: UInt16 = 0) throws -> Endpoint {
-        Endpoint(try #require(IPAddress(text)), port: port)
+    private func endpoint(_ text: String, port: UInt16 = 0) throws -> SocketEndpoint {
+        SocketEndpoint(try #require(IPAddress(text)), port: port)
     }
 
     @Test("datagrams go both ways between endpoints of both versions", arguments: ["127.0.0.1", "::1"])
@@ -31,7 +31,7 @@ import Testing
     func connected() async throws {
         let reactor = try Reactor()
         defer { reactor.shutdown() }
-        let place: Endpoint
+        let place: SocketEndpoint
         do {
             let gone = try bindUDP(try endpoint("127.0.0.1"))
             place = try boundEndpoint(gone.raw)
@@ -54,7 +54,7 @@ import Testing
     func connections(_ address: String) async throws {
         let reactor = try Reactor()
         defer { reactor.shutdown() }
-        let place: Endpoint
+        let place: SocketEndpoint
         do {
             let listener = try listenTCP(try endpoint(address))
             place = try boundEndpoint(listener.raw)

@@ -66,8 +66,6 @@ extension Covey_V1_DetachVolumeRequest: MutationMessage {}
 extension Covey_V1_UpdateVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_ListPortsRequest: TenantMessage {}
 extension Covey_V1_GetFiguresRequest: TenantMessage {}
-extension Covey_V1_TagImageRequest: MutationMessage {}
-extension Covey_V1_PruneImagesRequest: MutationMessage {}
 extension Covey_V1_CreateNetworkRequest: MutationMessage {}
 extension Covey_V1_GetNetworkRequest: TenantMessage {}
 extension Covey_V1_ListNetworksRequest: TenantMessage {}

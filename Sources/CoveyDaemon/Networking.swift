@@ -1,0 +1,109 @@
+internal import CoveyHostNetwork
+internal import CoveyModel
+internal import CoveyNames
+internal import CoveyNetwork
+internal import CoveyNode
+internal import CoveySystem
+internal import CoveyVMM
+internal import Logging
+
+/// What a daemon has of networks: the host's side, and names.
+struct Networking: Sendable {
+    let host: any NetworkHost
+    let names: any NameService
+
+    /// Puts together what the settings say; the host is not touched.
+    init(_ settings: DaemonSettings, _ instance: InstanceID, reactor: Reactor, logger: Logger) {
+        guard settings.hasNetworks else {
+            host = NoNetworks("network.mode is off")
+            names = NoNames()
+            return
+        }
+        let network = HostNetwork(instance: instance, folder: settings.paths.state, sparePool: settings.spareTaps)
+        let policies = EgressPolicies()
+        let opener = EgressOpener(host: network, policies: policies) { error in
+            logger.error("a name's addresses could not be opened", metadata: ["error": "\(error)"])
+        }
+        let upstreams: UpstreamSource =
+            settings.resolvers.isEmpty
+            ? .file("/etc/resolv.conf") : .fixed(settings.resolvers.map { SocketEndpoint($0, port: 53) })
+        host = network
+        names = NamesServer(
+            NamesSettings(
+                host: settings.namesEndpoint.map { SocketEndpoint($0.address, port: $0.port) }, upstreams: upstreams,
+                link: { HostNetwork.bridge(of: $0.id, instance: instance) }), reactor: reactor, listener: opener,
+            policies: policies)
+    }
+}
+
+extension ResolvedRoute {
+    /// The host's own route to a listener.
+    static func host(_ listener: SocketEndpoint, _ instance: InstanceID, _ pool: BlockingPool) async throws
+        -> ResolvedRoute
+    {
+        let version = try await pool.run { try HostServices.version() }
+        return ResolvedRoute(to: listener, instance: instance, version: version.flatMap { Self.version(in: $0) }) {
+            try await pool.run { try HostServices.reload("systemd-resolved") }
+        }
+    }
+}
+
+extension Daemon {
+    /// Has the host's resolver ask us for machines' names, where it can be told. Returns what is to be said of it.
+    func routeNames(_ instance: InstanceID, _ pool: BlockingPool, _ now: Timestamp) async throws -> Condition? {
+        guard settings.hasNetworks, let listener = settings.namesEndpoint else { return nil }
+        let route = try await ResolvedRoute.host(
+            SocketEndpoint(listener.address, port: listener.port), instance, pool)
+        do {
+            try await route.install()
+            return Condition(
+                type: "HostNames", state: .yes, reason: "Routed", message: "this host finds machines as NAME.vm",
+                since: now)
+        } catch {
+            let problem = CoveyError.wrapping(error)
+            return Condition(
+                type: "HostNames", state: .no, reason: "NotRouted",
+                message: "this host does not find machines by name: \(problem); \(problem.remedy ?? route.otherwise)",
+                since: now)
+        }
+    }
+
+    /// Takes away what this root has changed of its host, and puts settings back. What it stores stays.
+    ///
+    /// Returns what was done, for people. Errors: ``ErrorCode/conflict`` while a daemon or a machine of it runs.
+    package func uninstall() async throws -> [String] {
+        let paths = settings.paths
+        let pool = BlockingPool()
+        guard try await pool.run({ fileExists("\(paths.state)/identity.json") }) else {
+            return ["there is no root at \(paths.state): nothing to take back"]
+        }
+        let lock = try await RootLock("\(paths.state)/daemon.lock")
+        let identity = try await pool.run { try Self.identity(paths, IdentifierSource(time: Self.now)) }
+        try await pool.run { try refuseRunning(paths) }
+        let network = HostNetwork(instance: identity.instance, folder: paths.state, sparePool: 0)
+        try await network.uninstall()
+        // Whatever the settings say now, a file of ours may be there.
+        try await ResolvedRoute.host(
+            SocketEndpoint(.v4(IPv4Address(bits: 0x7F00_0001)), port: 53), identity.instance, pool
+        )
+        .remove()
+        try await pool.run { try MemoryFileSystem(path: paths.layout.memory).unmountIfUnused() }
+        withExtendedLifetime(lock) {}
+        return [
+            "links, rules and settings of instance \(identity.instance) are taken back",
+            "what is stored stays: remove the root where it is not needed any more",
+        ]
+    }
+
+    /// Machines outlive daemons: one that runs still needs its network.
+    private func refuseRunning(_ paths: DaemonPaths) throws {
+        for name in fileExists(paths.machines) ? try listFolder(paths.machines) : [] {
+            guard let id = MachineID(name), let process = paths.layout.process(of: id),
+                let facts = ProcessFacts(pid: process.pid), facts.startTime == process.startTime, !facts.isZombie
+            else { continue }
+            throw CoveyError(
+                .conflict, "a machine runs: process \(process.pid)",
+                remedy: "start the daemon and stop its machines: covey vm stop $(covey vm ls -q)")
+        }
+    }
+}
