@@ -86,6 +86,7 @@ let adapters: [Target] = [
     // Without packages, so that its conformance suite can also be a static program.
     module("CoveyRootDisks", ["CoveyImages", "CoveyModel", "CoveySystem", "CCovey"]),
     module("CoveyCatalogs", ["CoveyImages", "CoveyRegistry", "CoveyModel", "CoveySystem", crypto]),
+    module("CoveyHostNetwork", ["CoveyNetwork", "CoveyModel", "CoveySystem", "CCovey"]),
     module("CoveyGuestChannel", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem"]),
     module("CoveyGuardClient", ["CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem"]),
     module("CoveyNames", ["CoveyNetwork", "CoveyModel", "CoveySystem", "CCovey"]),
@@ -125,7 +126,7 @@ let assembly: [Target] = [
         [
             "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyEtcdStore", "CoveyVMM", "CoveyQEMU",
             "CoveyImages", "CoveyDisks", "CoveyRootDisks", "CoveyRegistry", "CoveyCatalogs", "CoveyGuestChannel",
-            "CoveyGuestProtocol", "CoveyGuardClient", "CoveyNetwork", "CoveyModel",
+            "CoveyGuestProtocol", "CoveyGuardClient", "CoveyHostNetwork", "CoveyNames", "CoveyNetwork", "CoveyModel",
             "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
         ])
 ]
@@ -177,6 +178,9 @@ let beside: [Target] = [
             "CoveyGuard", "CoveyGuardClient", "CoveyGuardProtocol", "CoveyVMM", "CoveyModel", "CoveySystem",
             "CoveyTesting",
         ]),
+    tests(
+        "CoveyHostNetworkTests",
+        ["CoveyHostNetwork", "CoveyNetwork", "CoveyModel", "CoveySystem", "CoveyTesting", "CCovey"]),
     tests("CoveyQEMUTests", ["CoveyQEMU", "CoveyVMM", "CoveyModel", "CoveySystem", "CoveyTesting"]),
     tests(
         "CoveyDisksTests",
