@@ -10,7 +10,7 @@ struct ExecRate {
 
     /// Seconds of each round of calls: `exec`, `version`.
     func run() async throws -> [String: [Double]] {
-        try await CoveyClient.connect(to: Endpoint(socket: socket)) { client in
+        try await CoveyClient.connect(to: DaemonEndpoint(socket: socket)) { client in
             var result: [String: [Double]] = ["exec": [], "version": []]
             try await execs(client, 3)
             for _ in 0..<pairs {

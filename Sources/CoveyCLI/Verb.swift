@@ -28,10 +28,10 @@ struct GlobalOptions: ParsableArguments, Sendable {
     var printed: Output { Output(format: quiet ? .name : output) }
 
     /// The daemon. Errors: an address that cannot be read.
-    var endpoint: Endpoint {
+    var endpoint: DaemonEndpoint {
         get throws(CoveyError) {
             guard let text = host ?? ProcessEnvironment["COVEY_HOST"] else { return .standard }
-            return try Endpoint(text)
+            return try DaemonEndpoint(text)
         }
     }
 

@@ -10,7 +10,7 @@ package struct CoveyClient: Sendable {
     typealias Transport = HTTP2ClientTransport.Posix
 
     /// The daemon.
-    package let endpoint: Endpoint
+    package let endpoint: DaemonEndpoint
     /// The tenant of every call.
     package let tenant: String
     /// How long a call may take that is not a stream.
@@ -34,7 +34,7 @@ package struct CoveyClient: Sendable {
     ///   - timeout: How long a call may take that is not a stream.
     /// - Throws: what `body` throws; ``ErrorCode/unavailable`` with what to do where there is no daemon.
     package static func connect<Result: Sendable>(
-        to endpoint: Endpoint, tenant: String = "default", timeout: Duration = .seconds(30),
+        to endpoint: DaemonEndpoint, tenant: String = "default", timeout: Duration = .seconds(30),
         _ body: @escaping @Sendable (CoveyClient) async throws -> Result
     ) async throws -> Result {
         if let reason = unreachable(endpoint) { throw reason }
@@ -56,7 +56,7 @@ package struct CoveyClient: Sendable {
         }
     }
 
-    private init(_ client: GRPCClient<Transport>, endpoint: Endpoint, tenant: String, timeout: Duration) {
+    private init(_ client: GRPCClient<Transport>, endpoint: DaemonEndpoint, tenant: String, timeout: Duration) {
         self.endpoint = endpoint
         self.tenant = tenant
         self.timeout = timeout
@@ -80,7 +80,7 @@ package struct CoveyClient: Sendable {
     }
 
     /// Why a daemon cannot be reached; nil where its socket takes connections.
-    package static func unreachable(_ endpoint: Endpoint) -> CoveyError? {
+    package static func unreachable(_ endpoint: DaemonEndpoint) -> CoveyError? {
         do throws(SystemError) {
             _ = try connectUnix(endpoint.socket)
             return nil

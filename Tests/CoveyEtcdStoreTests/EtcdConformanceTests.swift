@@ -32,6 +32,22 @@ struct EtcdConformanceTests {
         }
     }
 
+    @Test("50 creations at once have addresses of their own, and no network is removed under a machine")
+    func addresses() async throws {
+        try await withEtcd { cluster in
+            let stores = [try await cluster.open(), try await cluster.open()]
+            do {
+                let workload = try await AddressWorkload(stores)
+                try await workload.concurrentCreations()
+                try await workload.removalRaces()
+            } catch {
+                for store in stores { await store.close() }
+                throw error
+            }
+            for store in stores { await store.close() }
+        }
+    }
+
     private func run(_ check: StoreConformance.Check, _ cluster: EtcdCluster, prefix: String = "covey") async throws {
         try await check.run { clock, body in
             let store = try await cluster.open(prefix)

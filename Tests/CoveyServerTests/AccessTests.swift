@@ -165,9 +165,9 @@ import Testing
     func stale() throws {
         let folder = try scratch()
         do { _ = try listenUnix("\(folder)/s.sock") }
-        #expect(CoveyClient.unreachable(Endpoint(socket: "\(folder)/s.sock"))?.code == .unavailable)
+        #expect(CoveyClient.unreachable(DaemonEndpoint(socket: "\(folder)/s.sock"))?.code == .unavailable)
         let socket = try ListeningSocket(path: "\(folder)/s.sock", group: nil)
-        #expect(CoveyClient.unreachable(Endpoint(socket: "\(folder)/s.sock")) == nil)
+        #expect(CoveyClient.unreachable(DaemonEndpoint(socket: "\(folder)/s.sock")) == nil)
         try socket.remove()
         try removeTree(folder)
     }
@@ -188,7 +188,9 @@ import Testing
     @Test("no daemon is unavailable, with what to do")
     func noDaemon() async {
         let error = await failure {
-            try await CoveyClient.connect(to: Endpoint(socket: "/tmp/cvy-api-nobody.sock")) { try await $0.version() }
+            try await CoveyClient.connect(to: DaemonEndpoint(socket: "/tmp/cvy-api-nobody.sock")) {
+                try await $0.version()
+            }
         }
         #expect(error?.code == .unavailable)
         #expect(error?.message == "the covey daemon is not running at unix:/tmp/cvy-api-nobody.sock")

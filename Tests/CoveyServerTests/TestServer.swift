@@ -11,7 +11,7 @@ struct TestServer: Sendable {
     let repositories: Repositories
     let gateway = FakeGateway()
     let server: APIServer
-    let endpoint: Endpoint
+    let endpoint: DaemonEndpoint
     let node: NodeID
     let settings: ServerSettings
 
@@ -38,7 +38,7 @@ struct TestServer: Sendable {
         let ids = IdentifierSource(time: { now })
         repositories = try await Repositories.open(MemoryStore(), ids: ids, now: { now })
         node = ids.next()
-        endpoint = Endpoint(socket: "\(folder)/covey.sock")
+        endpoint = DaemonEndpoint(socket: "\(folder)/covey.sock")
         settings = ServerSettings(
             socket: endpoint.socket, node: node,
             version: DaemonVersion(version: "1.2.3", commit: "abc", instance: "0badcafe", root: folder),

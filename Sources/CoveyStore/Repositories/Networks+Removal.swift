@@ -50,7 +50,7 @@ extension Networks {
         try await forgetRests(of: id)
     }
 
-    /// Forgets addresses that have rested, and all that networks left that are gone. For now and then.
+    /// Forgets addresses that have rested, and all that networks left that are gone. To be called at times.
     package func sweep() async throws {
         let now = core.now()
         var known: [NetworkID: Bool] = [:]

@@ -1,9 +1,9 @@
 package import CoveyModel
 
 /// Where a daemon is reached.
-package struct Endpoint: Hashable, Sendable, CustomStringConvertible {
+package struct DaemonEndpoint: Hashable, Sendable, CustomStringConvertible {
     /// The socket of a daemon without a root of its own.
-    package static let standard = Endpoint(socket: "/run/covey/covey.sock")
+    package static let standard = DaemonEndpoint(socket: "/run/covey/covey.sock")
 
     /// The path of its Unix socket.
     package let socket: String
