@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -98,4 +99,34 @@ void covey_name_thread(pthread_t thread, const char *name) {
     char cut[16] = {0};
     strncpy(cut, name, sizeof cut - 1);
     pthread_setname_np(thread, cut);
+}
+
+int covey_refuse_sources(int socket, const uint8_t *addresses, size_t count, int is_v6) {
+    struct sock_filter program[COVEY_MOST_REFUSED * 9 + 1];
+    // Where the source stands in the header of IP, and how many words it has.
+    uint32_t offset = (uint32_t)SKF_NET_OFF + (is_v6 ? 8 : 12), words = is_v6 ? 4 : 1;
+    unsigned short length = 0;
+    if (count > COVEY_MOST_REFUSED) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (count == 0) {
+        int unused = 0;
+        int result = setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+        return result != 0 && errno == ENOENT ? 0 : result;
+    }
+    for (size_t index = 0; index < count; index++, addresses += words * 4) {
+        for (uint32_t word = 0; word < words; word++) {
+            const uint8_t *at = addresses + word * 4;
+            uint32_t value = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+            // A word that differs leads behind this address's end.
+            uint8_t rest = (uint8_t)((words - 1 - word) * 2 + 1);
+            program[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offset + word * 4);
+            program[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, rest);
+        }
+        program[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    }
+    program[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+    struct sock_fprog filter = {.len = length, .filter = program};
+    return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }

@@ -25,9 +25,9 @@ package struct AnswerCache: Sendable {
     /// How much is kept.
     package struct Limits: Hashable, Sendable {
         /// Answers.
-        package var entries = 4096
+        package var entries = 1024
         /// Bytes, about.
-        package var bytes = 2 << 20
+        package var bytes = 512 << 10
         /// How long an answer is kept at most.
         package var longest = Duration.seconds(3600)
         /// How long it is known at most that there is none.

@@ -29,6 +29,7 @@ struct Listener: Sendable {
 
     /// Answers datagrams.
     func serve(datagrams socket: DatagramSocket) async throws {
+        let gate = FloodGate(socket)
         try await withThrowingDiscardingTaskGroup { group in
             while true {
                 try await socket.readable()
@@ -39,6 +40,14 @@ struct Listener: Sendable {
                         datagram.bytes, from: datagram.source.address, at: key.place, isStream: false)
                     switch outcome {
                     case .silence: break
+                    case .flood:
+                        let source = datagram.source.address
+                        guard try gate.note(source) else { break }
+                        group.addTask {
+                            // For a while the kernel drops what it sends; then it has its rate again.
+                            try await Task.sleep(for: FloodGate.pause)
+                            try gate.open(source)
+                        }
                     case .answer(let bytes): Self.send(bytes, to: datagram.source, socket)
                     case .lookup(let lookup):
                         // The responder bounds how many there are.
@@ -103,7 +112,7 @@ struct Listener: Sendable {
                 while let message = frames.next() {
                     let answer: [UInt8]
                     switch responder.receive(message, from: peer.address, at: key.place, isStream: true) {
-                    case .silence: return
+                    case .silence, .flood: return
                     case .answer(let bytes): answer = bytes
                     case .lookup(let lookup): answer = await responder.finish(lookup)
                     }

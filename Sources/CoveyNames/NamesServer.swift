@@ -69,8 +69,8 @@ package final class NamesServer: NameService {
     package func run() async throws {
         forwarder.begin()
         await refresh()
-        try await listeners.begin()
         do {
+            try await listeners.begin()
             while true {
                 // Neither a foreign server's end nor a link that was made anew has an event that we could wait for.
                 try await Task.sleep(for: settings.interval)

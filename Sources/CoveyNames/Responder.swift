@@ -17,6 +17,8 @@ package final class Responder: Sendable {
     package enum Outcome: Sendable {
         /// Nothing.
         case silence
+        /// Nothing, as the asker is beyond its rate.
+        case flood
         /// These bytes go back.
         case answer([UInt8])
         /// It takes others; ``Responder/finish(_:)`` has the answer. It has to be called.
@@ -120,7 +122,7 @@ package final class Responder: Sendable {
             if !admitted { state.figures.flooded += 1 }
             return (asker, admitted)
         }
-        guard admitted else { return .silence }
+        guard admitted else { return .flood }
         let question: DNSMessage
         do {
             question = try DNSMessage(decoding: bytes)

@@ -1,4 +1,5 @@
-internal import CoveyModel
+internal import CCovey
+package import CoveyModel
 internal import Glibc
 
 /// A UDP socket as asynchronous datagrams. One reader at a time; any number may send.
@@ -47,6 +48,32 @@ package final class DatagramSocket: Sendable {
         guard failure == 0 else { throw SystemError("recvfrom", "descriptor \(raw)", errno: failure) }
         guard let source = endpoint(of: storage) else { return nil }
         return Datagram(bytes: bytes, source: source)
+    }
+
+    /// As many sources as can be refused at one time.
+    package static let mostRefused = Int(COVEY_MOST_REFUSED)
+
+    /// Has the kernel drop what comes from these addresses from now on, at most ``mostRefused``, before it takes room from
+    /// others; none lets all in again. Those of another version than the socket's are passed over.
+    package func refuse(_ sources: Set<IPAddress>) throws(SystemError) {
+        var bytes: [UInt8] = []
+        var count = 0
+        let isV6 =
+            switch try boundEndpoint(descriptor.raw).address {
+            case .v4: false
+            case .v6: true
+            }
+        for source in sources {
+            switch source {
+            case .v4(let four) where !isV6: bytes += four.bytes
+            case .v6(let six) where isV6: bytes += six.bytes
+            case .v4, .v6: continue
+            }
+            count += 1
+        }
+        try check("setsockopt SO_ATTACH_FILTER", "descriptor \(descriptor.raw)") {
+            covey_refuse_sources(descriptor.raw, bytes, count, isV6 ? 1 : 0)
+        }
     }
 
     /// Sends a datagram; nil goes to the peer of a connected socket. Returns whether it was taken: a full buffer drops

@@ -155,7 +155,12 @@ private func makeInternetSocket(_ endpoint: SocketEndpoint, _ type: __socket_typ
     if isV6 { try setOption(socket.raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
     // IP_FREEBIND counts for both versions: ip(7), inet6_bind.
     if options.mayBeAbsent { try setOption(socket.raw, Int32(IPPROTO_IP), IP_FREEBIND, 1) }
-    if let size = options.receiveBuffer { try setOption(socket.raw, SOL_SOCKET, SO_RCVBUF, size) }
+    if let size = options.receiveBuffer {
+        // Beyond the system's bound with CAP_NET_ADMIN alone: without it the bound counts.
+        do throws(SystemError) {
+            try setOption(socket.raw, SOL_SOCKET, SO_RCVBUFFORCE, size)
+        } catch { try setOption(socket.raw, SOL_SOCKET, SO_RCVBUF, size) }
+    }
     if let device = options.device {
         let name = Array(device.utf8)
         try check("setsockopt SO_BINDTODEVICE", device) {

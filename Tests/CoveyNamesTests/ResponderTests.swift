@@ -37,6 +37,7 @@ import Testing
                 #expect(read.isResponse && read.id == UInt16(bytes[0]) << 8 | UInt16(bytes[1]))
                 #expect(answer.count <= 1232)
                 answers += 1
+            case .flood: Issue.record("dropped without a bound")
             case .lookup: Issue.record("a closed machine's question went out: seed \(seed), round \(round)")
             }
         }
@@ -64,7 +65,7 @@ import Testing
         /// Whether the answer had to be asked of others.
         func asks(_ network: NetworkID, _ source: String) async throws -> Bool {
             switch responder.receive(question, from: try address(source), at: .network(network), isStream: false) {
-            case .silence: throw CoveyError(.failure, "silence")
+            case .silence, .flood: throw CoveyError(.failure, "silence")
             case .answer: return false
             case .lookup(let lookup):
                 #expect(try DNSMessage(decoding: await responder.finish(lookup)).answers.count == 1)

@@ -106,4 +106,35 @@ import Testing
         #expect(missing?.isErrno(19) == true)
         #expect(linkIndex("lo") != nil && linkIndex("no-such-link") == nil)
     }
+
+    @Test("what a refused source sends does not come in until it is let in again", arguments: [false, true])
+    func refused(_ isV6: Bool) async throws {
+        let reactor = try Reactor()
+        defer { reactor.shutdown() }
+        let server = try DatagramSocket(try bindUDP(try endpoint(isV6 ? "::1" : "127.0.0.1")), reactor: reactor)
+        let place = try boundEndpoint(server.raw)
+        let bad = try DatagramSocket(try bindUDP(try endpoint(isV6 ? "::1" : "127.0.0.66")), reactor: reactor)
+        let addresses = ["10.0.0.1", "fd00::1", isV6 ? "::1" : "127.0.0.66"]
+        func received() async throws -> [UInt8] {
+            try await withDeadline(.seconds(10), "a datagram") { try await server.readable() }
+            return try server.receive()?.bytes ?? []
+        }
+        try bad.send([1], to: place)
+        #expect(try await received() == [1])
+        try server.refuse(Set(addresses.compactMap(IPAddress.init)))
+        // On loopback a datagram is there, or dropped, when send returns.
+        try bad.send([2], to: place)
+        #expect(try server.receive() == nil)
+        if !isV6 {
+            let good = try DatagramSocket(try bindUDP(try endpoint("127.0.0.67")), reactor: reactor)
+            try good.send([3], to: place)
+            #expect(try await received() == [3])
+        }
+        try server.refuse([])
+        try server.refuse([])
+        try bad.send([4], to: place)
+        #expect(try await received() == [4])
+        let many = Set((0...UInt32(DatagramSocket.mostRefused)).map { IPAddress.v4(IPv4Address(bits: $0)) })
+        if !isV6 { #expect(throws: SystemError.self) { try server.refuse(many) } }
+    }
 }

@@ -37,6 +37,11 @@ ssize_t covey_send_descriptors(
 ssize_t covey_receive_descriptors(
     int socket, void *bytes, size_t count, int *descriptors, size_t *descriptor_count);
 
+// Has the kernel drop what a UDP socket would get from these addresses, before it takes room in the socket's buffer: each
+// of 4 bytes, or of 16 for IPv6, at most COVEY_MOST_REFUSED. None lets all in again. Source: socket(7), SO_ATTACH_FILTER.
+enum { COVEY_MOST_REFUSED = 32 };
+int covey_refuse_sources(int socket, const uint8_t *addresses, size_t count, int is_v6);
+
 // Names a thread for ps and debuggers; cut to 15 bytes.
 void covey_name_thread(pthread_t thread, const char *name);
 
