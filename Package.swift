@@ -59,7 +59,7 @@ let base: [Target] = [
 let contracts: [Target] = [
     module("CoveyGuestProtocol", ["CoveyModel"]),
     module("CoveyGuardProtocol", ["CoveyModel"]),
-    module("CoveyStore", ["CoveyModel"]),
+    module("CoveyStore", ["CoveyModel", crypto]),
     module("CoveyVMM", ["CoveyModel", "CoveySystem"]),
     module("CoveyImages", ["CoveyModel", "CoveySystem"]),
     module("CoveyNetwork", ["CoveyModel"]),

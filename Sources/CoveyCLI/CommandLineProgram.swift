@@ -6,15 +6,20 @@ internal import CoveySystem
 package enum CommandLineProgram {
     /// Verbs that another target adds, such as `daemon`.
     @TaskLocal static var extra: [any ParsableCommand.Type] = []
+    /// What is done to a root whose daemon does not run; nil where this program cannot.
+    @TaskLocal static var offline: OfflineActions?
 
     /// Runs the verb that the arguments name.
     ///
     /// - Parameters:
     ///   - arguments: Without the program's name.
     ///   - extra: Verbs beside those of this target.
+    ///   - offline: What is done to a root whose daemon does not run.
     /// - Returns: The exit code of the command line's table.
-    package static func run(arguments: [String], extra: [any ParsableCommand.Type] = []) async -> Int32 {
-        await $extra.withValue(extra) { await run(arguments) }
+    package static func run(
+        arguments: [String], extra: [any ParsableCommand.Type] = [], offline: OfflineActions? = nil
+    ) async -> Int32 {
+        await $extra.withValue(extra) { await $offline.withValue(offline) { await run(arguments) } }
     }
 
     private static func run(_ arguments: [String]) async -> Int32 {

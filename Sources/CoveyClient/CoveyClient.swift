@@ -25,6 +25,7 @@ package struct CoveyClient: Sendable {
     let catalogs: Covey_V1_Catalogs.Client<Transport>
     let operations: Covey_V1_Operations.Client<Transport>
     let monitoring: Covey_V1_Monitoring.Client<Transport>
+    let system: Covey_V1_System.Client<Transport>
 
     /// Runs `body` with a connection, which is closed behind it.
     ///
@@ -69,6 +70,7 @@ package struct CoveyClient: Sendable {
         catalogs = .init(wrapping: client)
         operations = .init(wrapping: client)
         monitoring = .init(wrapping: client)
+        system = .init(wrapping: client)
     }
 
     /// A new request id.

@@ -43,8 +43,10 @@ package struct Daemon: Sendable {
         let pool = BlockingPool()
         let host = try HostReader()
         let identity = try await pool.run { try Self.identity(paths, ids) }
-        // The store's lock comes first: it tells a second daemon of this root to go away.
-        let state = try await StateStore.open(settings.store, folder: paths.state)
+        // The lock comes first: it tells a second daemon of this root to go away.
+        let lock = try await RootLock(paths.state)
+        defer { lock.release() }
+        let state = try await StateStore.open(settings.store, folder: paths.state, logger: logger)
         let repositories = try await Repositories.open(state.store, ids: ids, now: now)
         let memory = MemoryFileSystem(path: paths.layout.memory)
         let size = settings.guestMemory ?? ByteCount(host.memory.bytes / 10 * 9)

@@ -12,20 +12,31 @@ struct Identity: Codable, Sendable {
     /// Reads the identity of a root, or makes one. Errors: ``ErrorCode/corrupt`` for a file that cannot be read:
     /// with another identity the root would not know its own machines.
     static func load(_ folder: String, ids: IdentifierSource) throws -> Identity {
-        let path = "\(folder)/identity.json"
-        if fileExists(path) {
-            do {
-                return try JSONDecoder().decode(Identity.self, from: Data(try readFile(path, limit: 65536)))
-            } catch {
-                throw CoveyError(
-                    .corrupt, "\(path) cannot be read: \(error)",
-                    remedy: "restore it from a backup; without it the daemon would not know its own machines")
-            }
-        }
+        if let identity = try find(folder) { return identity }
         let identity = Identity(node: ids.next(), instance: InstanceID(random: .random(in: .min ... .max)))
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try writeFileAtomically(path, Array(try encoder.encode(identity)))
+        try identity.save(folder)
         return identity
     }
+
+    /// Reads the identity of a root; nil where it has none yet. Errors: as ``load(_:ids:)``.
+    static func find(_ folder: String) throws -> Identity? {
+        let path = path(folder)
+        guard fileExists(path) else { return nil }
+        do {
+            return try JSONDecoder().decode(Identity.self, from: Data(try readFile(path, limit: 65536)))
+        } catch {
+            throw CoveyError(
+                .corrupt, "\(path) cannot be read: \(error)",
+                remedy: "restore it from a backup; without it the daemon would not know its own machines")
+        }
+    }
+
+    /// Makes it a root's.
+    func save(_ folder: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        try writeFileAtomically(Identity.path(folder), Array(try encoder.encode(self)))
+    }
+
+    private static func path(_ folder: String) -> String { "\(folder)/identity.json" }
 }

@@ -1,56 +1,71 @@
-internal import CoveyEtcdStore
 internal import CoveyModel
-internal import CoveySQLiteStore
 internal import CoveyStore
 internal import CoveySystem
+internal import Logging
 
-/// The store that a daemon was told to use: the only place that knows which there are.
+/// The store that a daemon was told to use, and that its root's state is kept in.
 struct StateStore: Sendable {
     /// The store.
-    let store: any Store
-    /// What people are to know of it, the first of them where its state is and whether it serves.
-    let conditions: @Sendable (Timestamp) -> [Condition]
-    /// Closes it.
-    let close: @Sendable () async throws -> Void
-    /// Held as long as it is open.
-    private let lock: RootLock
+    var store: any Store { open.store }
+    private let open: OpenStore
 
-    /// Opens a store.
+    /// How long a daemon waits for an etcd that does not answer, before it ends.
+    static let patience = Duration.seconds(600)
+
+    /// Opens a store. One on etcd that does not answer is waited for.
     ///
     /// - Parameters:
     ///   - address: `etcd://…`; nil is the file in `folder`.
-    ///   - folder: The root's folder for state.
-    static func open(_ address: String?, folder: String) async throws -> StateStore {
-        let lock = try await RootLock("\(folder)/daemon.lock")
-        let file = "\(folder)/store.sqlite"
-        guard let address else {
-            let store = try await SQLiteStore.open(file)
-            return StateStore(
-                store: store,
-                conditions: { now in conditions("the file \(file)", store.trouble, now) },
-                close: { try await store.close() }, lock: lock)
+    ///   - folder: The root's folder for state, whose lock the caller holds.
+    /// - Throws: ``ErrorCode/conflict`` where the root's state is kept elsewhere, or the store is not whole.
+    static func open(_ address: String?, folder: String, logger: Logger) async throws -> StateStore {
+        let record = try StoreRecord.load(folder)
+        try record?.check(address)
+        let open = try await awaited(address, folder, logger)
+        do {
+            try await open.store.checkUsable()
+            let lineage = try await open.store.lineage()
+            try record?.check(lineage)
+            let found = StoreRecord(store: try StoreRecord.name(of: address), incarnation: lineage.incarnation)
+            if found != record { try found.save(folder) }
+        } catch {
+            try await open.close()
+            throw error
         }
-        let etcd = try EtcdAddress(address)
-        let store = try await EtcdStore.open(etcd)
-        return StateStore(
-            store: store,
-            conditions: { now in
-                let members = store.health.members.map { member in
-                    guard let version = member.version else { return "\(member.endpoint) does not answer" }
-                    return "\(member.endpoint) \(version)\(member.isLeader ? ", leader" : "")"
-                }
-                let seen = members.isEmpty ? "" : " (\(members.joined(separator: "; ")))"
-                return conditions("\(etcd)\(seen)", store.health.trouble, now)
-            }, close: { await store.close() }, lock: lock)
+        return StateStore(open: open)
     }
 
-    private static func conditions(
-        _ place: String, _ trouble: (error: CoveyError, lasting: Duration)?, _ now: Timestamp
-    ) -> [Condition] {
+    private static func awaited(_ address: String?, _ folder: String, _ logger: Logger) async throws -> OpenStore {
+        let clock = ContinuousClock()
+        let end = clock.now + patience
+        var told: ContinuousClock.Instant?
+        while true {
+            do { return try await OpenStore.open(address, folder: folder) } catch let error as CoveyError
+                where error.code == .unavailable && address != nil && clock.now < end
+            {
+                if told.map({ $0.duration(to: clock.now) > .seconds(30) }) ?? true {
+                    logger.warning(
+                        "the store does not answer yet; the daemon waits for it",
+                        metadata: [
+                            "error": "\(error)", "seconds left": "\(clock.now.duration(to: end).components.seconds)",
+                        ])
+                    told = clock.now
+                }
+                try await clock.sleep(for: .milliseconds(500))
+            }
+        }
+    }
+
+    /// Closes it.
+    func close() async throws { try await open.close() }
+
+    /// What people are to know of it, the first of them where its state is.
+    func conditions(_ now: Timestamp) -> [Condition] {
         var conditions = [
-            Condition(type: "Store", state: .yes, reason: "Open", message: "state is kept in \(place)", since: now)
+            Condition(
+                type: "Store", state: .yes, reason: "Open", message: "state is kept in \(open.place())", since: now)
         ]
-        if let trouble {
+        if let trouble = open.trouble() {
             let remedy = trouble.error.remedy.map { "; \($0)" } ?? ""
             conditions.append(
                 Condition(
@@ -58,26 +73,5 @@ struct StateStore: Sendable {
                     message: trouble.error.description + remedy, since: now.advanced(by: .zero - trouble.lasting)))
         }
         return conditions
-    }
-}
-
-/// Two daemons never share a root, whatever their stores are. Taken before anything else of the root.
-final class RootLock: Sendable {
-    private let file: FileDescriptor
-
-    /// Takes the lock, or waits a moment for it: a daemon that was killed while it started a tool leaves its locks with
-    /// that child until it execs. Errors: ``ErrorCode/conflict`` where another daemon has it.
-    init(_ path: String) async throws {
-        file = try openFile(path, [.readWrite, .create], mode: 0o600)
-        let end = ContinuousClock.now + .seconds(2)
-        while try !tryLock(file.raw) {
-            guard ContinuousClock.now < end else {
-                throw CoveyError(
-                    .conflict, "the root of \(path) is in use by another daemon",
-                    remedy: "stop that daemon, or give this one another --root")
-            }
-            // No event tells that a lock is free.
-            try await Task.sleep(for: .milliseconds(20))
-        }
     }
 }

@@ -109,7 +109,8 @@ package final class APIServer: Sendable {
             services: [
                 VirtualMachineService(context), ImageService(context), RegistryService(context), KernelService(context),
                 CatalogService(context), VolumeService(context), NetworkService(context), OperationService(context),
-                MonitoringService(context), HealthService(health), ReflectionService(descriptors),
+                MonitoringService(context), SystemService(context), HealthService(health),
+                ReflectionService(descriptors),
             ], interceptors: [chain])
     }
 

@@ -14,6 +14,8 @@ struct CoveyProgram {
         // A peer that is gone is an error of the call, not the end of the program.
         signal(SIGPIPE, SIG_IGN)
         let arguments = Array(CommandLine.arguments.dropFirst())
-        exit(await CommandLineProgram.run(arguments: arguments, extra: [DaemonCommand.self]))
+        exit(
+            await CommandLineProgram.run(
+                arguments: arguments, extra: [DaemonCommand.self], offline: OfflineProgram.actions))
     }
 }

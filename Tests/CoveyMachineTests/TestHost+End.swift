@@ -22,6 +22,7 @@ extension TestHost {
         }
         await attempt("looking at what is left") { problems += try left() }
         if !problems.isEmpty { await attempt("reading the log") { problems.append(try logTail()) } }
+        await attempt("ending etcd") { try await endStore() }
         await attempt("cleaning up") { try await sweep() }
         return problems
     }

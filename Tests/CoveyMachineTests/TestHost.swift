@@ -22,16 +22,46 @@ final class TestHost: Sendable {
     var log: String { "\(folder)/daemon.log" }
     private let state = Mutex(State())
 
+    /// Where a host's state is kept.
+    enum Store: Sendable {
+        /// In the root's file, or where `COVEY_TEST_STORE` says for the whole run.
+        case ofRun
+        /// Where the test's own configuration says, or in the root's file.
+        case given
+    }
+
+    /// The etcd of a host in a run on etcd.
+    private let etcd: TestEtcd?
+    /// What ends every configuration file.
+    private let fixed: String
+
     /// A host that runs nothing.
-    init(configuration: String = "", in network: TestNetwork? = nil) async throws {
+    init(configuration: String = "", in network: TestNetwork? = nil, store: Store = .ofRun) async throws {
         programs = try await Programs.shared()
         enter = network?.enterHost ?? []
         folder = "/tmp/cvy-m-\(UInt32.random(in: .min ... .max))"
         try makeFolder(folder, mode: 0o755)
-        try makeFolder(root, mode: 0o755)
-        let text = configuration + (network == nil ? "\nnetwork:\n  mode: off\n" : "")
-        try writeFileAtomically("\(root)/config.yaml", Array(text.utf8), mode: 0o644)
+        try makeFolder("\(folder)/r", mode: 0o755)
+        fixed = network == nil ? "\nnetwork:\n  mode: off\n" : ""
+        var configuration = configuration
+        if case .ofRun = store, getenv("COVEY_TEST_STORE").map({ String(cString: $0) }) == "etcd" {
+            let etcd = try TestEtcd(folder, enter: network?.enterHost ?? [])
+            try etcd.start()
+            configuration += "\nstore: \(etcd.address())\n"
+            self.etcd = etcd
+        } else {
+            etcd = nil
+        }
+        try configure(configuration)
     }
+
+    /// Writes the configuration file.
+    func configure(_ text: String) throws {
+        try writeFileAtomically("\(root)/config.yaml", Array((text + fixed).utf8), mode: 0o644)
+    }
+
+    /// Ends what the host's state is kept on, where that is its own.
+    func endStore() async throws { try await etcd?.end() }
 
     // MARK: Commands
 

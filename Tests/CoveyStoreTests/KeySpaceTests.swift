@@ -16,6 +16,7 @@ struct KeySpaceTests {
         let table: [(StoreKey, String)] = [
             (KeySpace.format, "meta/format"),
             (KeySpace.incarnation, "meta/incarnation"),
+            (KeySpace.ancestors, "meta/ancestors"), (KeySpace.filling, "meta/filling"), (KeySpace.moved, "meta/moved"),
             (KeySpace.nodes, "nodes/"),
             (KeySpace.node(node), "nodes/\(host)"),
             (KeySpace.bindings(node), "node/\(host)/vm/"),

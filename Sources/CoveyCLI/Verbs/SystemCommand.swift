@@ -6,7 +6,9 @@ internal import CoveyModel
 struct SystemCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "system", abstract: "The node as a whole.", discussion: "Example: covey system df",
-        subcommands: [SystemDiskCommand.self])
+        subcommands: [
+            SystemDiskCommand.self, SystemBackupCommand.self, SystemRestoreCommand.self, SystemMoveCommand.self,
+        ])
 }
 
 /// `covey system df`.

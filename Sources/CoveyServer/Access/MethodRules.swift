@@ -53,6 +53,7 @@ package enum MethodRules {
         "covey.v1.Operations/List": .tenant(Permission(.operation, .read)),
         "covey.v1.Operations/Watch": .tenant(Permission(.operation, .read)),
         "covey.v1.Operations/Cancel": .tenant(Permission(.operation, .change)),
+        "covey.v1.System/Backup": .host(Permission(.node, .use)),
         "covey.v1.Monitoring/Version": .open,
         "covey.v1.Monitoring/NodeFacts": .host(Permission(.node, .read)),
         "covey.v1.Monitoring/Usage": .host(Permission(.node, .read)),

@@ -16,6 +16,15 @@ enum ResourceKind: String, Sendable, CaseIterable {
 enum KeySpace {
     static let format: StoreKey = "meta/format"
     static let incarnation = StoreKey.incarnation
+    /// The incarnations before this one, a line each, the newest last.
+    static let ancestors: StoreKey = "meta/ancestors"
+    static let mostAncestors = 100
+    /// There while a store is being filled.
+    static let filling: StoreKey = "meta/filling"
+    /// There where a store's state was moved elsewhere.
+    static let moved: StoreKey = "meta/moved"
+    /// What belongs to one store, and goes into no other.
+    static let ofOneStore: Set<StoreKey> = [incarnation, ancestors, filling, moved]
     static let nodes: StoreKey = "nodes/"
 
     static func node(_ node: NodeID) -> StoreKey { "nodes/\(node)" }

@@ -43,12 +43,14 @@ package struct Repositories: Sendable {
     ///   - pause: Waits a little after an attempt, counted from 0, that lost against another writer;
     ///     nil waits up to some milliseconds by chance.
     /// - Throws: ``ErrorCode/unsupported`` where the store asks for a newer program, ``ErrorCode/corrupt`` where its
-    ///   mark cannot be read; nothing was touched then.
+    ///   mark cannot be read, ``ErrorCode/conflict`` where it is being filled or was moved elsewhere; nothing was touched
+    ///   then.
     package static func open(
         _ store: any Store, ids: IdentifierSource, now: @escaping @Sendable () -> Timestamp,
         pause: (@Sendable (_ attempt: Int) async throws -> Void)? = nil
     ) async throws -> Repositories {
         let core = RepositoryCore(store: store, ids: ids, now: now, pause: pause ?? RepositoryCore.jitter)
+        try await store.checkUsable()
         try await core.settle("opening the store") { () async throws -> Void? in
             if let entry = try await store.get(KeySpace.format) {
                 let format = try StoreFormat.format.decode(entry.value)

@@ -1,0 +1,61 @@
+/// What is done to a daemon's root while the daemon does not run: by the program that knows the stores.
+package struct OfflineActions: Sendable {
+    /// Restores a backup into the store of a root. Returns what was restored.
+    package var restore: @Sendable (OfflineRoot, _ file: String, _ replaces: Bool) async throws -> RestoredState
+    /// Moves a root's state to another store. Returns where it was and where it is.
+    package var move: @Sendable (OfflineRoot, _ target: String?) async throws -> MovedState
+
+    /// Puts the actions together.
+    package init(
+        restore: @escaping @Sendable (OfflineRoot, _ file: String, _ replaces: Bool) async throws -> RestoredState,
+        move: @escaping @Sendable (OfflineRoot, _ target: String?) async throws -> MovedState
+    ) {
+        self.restore = restore
+        self.move = move
+    }
+}
+
+/// A daemon's root, as its configuration says.
+package struct OfflineRoot: Hashable, Sendable {
+    /// The folder of its state.
+    package var state: String
+    /// The store's address; nil is the file in that folder.
+    package var store: String?
+}
+
+/// What a restore has put in place.
+package struct RestoredState: Hashable, Codable, Sendable {
+    /// Where.
+    package var store: String
+    /// How many keys.
+    package var keys: Int
+    /// The revision that the backup was taken at.
+    package var revision: Int64
+    /// The new lineage.
+    package var incarnation: String
+
+    /// Puts the parts together.
+    package init(store: String, keys: Int, revision: Int64, incarnation: String) {
+        self.store = store
+        self.keys = keys
+        self.revision = revision
+        self.incarnation = incarnation
+    }
+}
+
+/// What a move has done.
+package struct MovedState: Hashable, Codable, Sendable {
+    /// Where the state was.
+    package var from: String
+    /// Where it is.
+    package var to: String
+    /// The new lineage.
+    package var incarnation: String
+
+    /// Puts the parts together.
+    package init(from: String, to: String, incarnation: String) {
+        self.from = from
+        self.to = to
+        self.incarnation = incarnation
+    }
+}
