@@ -4,14 +4,18 @@ package struct OfflineActions: Sendable {
     package var restore: @Sendable (OfflineRoot, _ file: String, _ replaces: Bool) async throws -> RestoredState
     /// Moves a root's state to another store. Returns where it was and where it is.
     package var move: @Sendable (OfflineRoot, _ target: String?) async throws -> MovedState
+    /// Takes back what a root has changed of its host. Returns what was done, for people.
+    package var uninstall: @Sendable (OfflineRoot) async throws -> [String]
 
     /// Puts the actions together.
     package init(
         restore: @escaping @Sendable (OfflineRoot, _ file: String, _ replaces: Bool) async throws -> RestoredState,
-        move: @escaping @Sendable (OfflineRoot, _ target: String?) async throws -> MovedState
+        move: @escaping @Sendable (OfflineRoot, _ target: String?) async throws -> MovedState,
+        uninstall: @escaping @Sendable (OfflineRoot) async throws -> [String]
     ) {
         self.restore = restore
         self.move = move
+        self.uninstall = uninstall
     }
 }
 
@@ -19,6 +23,10 @@ package struct OfflineActions: Sendable {
 package struct OfflineRoot: Hashable, Sendable {
     /// The folder of its state.
     package var state: String
+    /// The folder of its machines.
+    package var machines: String
+    /// The folder of what may vanish at a reboot.
+    package var run: String
     /// The store's address; nil is the file in that folder.
     package var store: String?
 }

@@ -67,38 +67,48 @@ extension Daemon {
                 since: now)
         }
     }
+}
 
-    /// Takes away what this root has changed of its host, and puts settings back. What it stores stays.
+/// What a root has changed of its host.
+package struct HostChanges: Sendable {
+    private let state: String
+    private let layout: NodeLayout
+
+    /// The changes of a root, by its folders.
+    package init(state: String, machines: String, run: String) {
+        self.state = state
+        layout = NodeLayout(machines: machines, run: run)
+    }
+
+    /// Takes links, rules and files away, and puts settings back. What is stored stays.
     ///
     /// Returns what was done, for people. Errors: ``ErrorCode/conflict`` while a daemon or a machine of it runs.
-    package func uninstall() async throws -> [String] {
-        let paths = settings.paths
+    package func takeBack() async throws -> [String] {
         let pool = BlockingPool()
-        guard try await pool.run({ fileExists("\(paths.state)/identity.json") }) else {
-            return ["there is no root at \(paths.state): nothing to take back"]
+        guard try await pool.run({ fileExists("\(state)/identity.json") }) else {
+            return ["there is no root whose state is in \(state): nothing to take back"]
         }
-        let lock = try await RootLock("\(paths.state)/daemon.lock")
-        let identity = try await pool.run { try Self.identity(paths, IdentifierSource(time: Self.now)) }
-        try await pool.run { try refuseRunning(paths) }
-        let network = HostNetwork(instance: identity.instance, folder: paths.state, sparePool: 0)
-        try await network.uninstall()
+        let lock = try await RootLock(state)
+        let instance = try await pool.run {
+            try Identity.load(state, ids: IdentifierSource(time: Daemon.now)).instance
+        }
+        try await pool.run { try refuseRunning() }
+        try await HostNetwork(instance: instance, folder: state, sparePool: 0).uninstall()
         // Whatever the settings say now, a file of ours may be there.
-        try await ResolvedRoute.host(
-            SocketEndpoint(.v4(IPv4Address(bits: 0x7F00_0001)), port: 53), identity.instance, pool
-        )
-        .remove()
-        try await pool.run { try MemoryFileSystem(path: paths.layout.memory).unmountIfUnused() }
+        let anywhere = SocketEndpoint(.v4(IPv4Address(bits: 0x7F00_0001)), port: 53)
+        try await ResolvedRoute.host(anywhere, instance, pool).remove()
+        try await pool.run { try MemoryFileSystem(path: layout.memory).unmountIfUnused() }
         withExtendedLifetime(lock) {}
         return [
-            "links, rules and settings of instance \(identity.instance) are taken back",
+            "links, rules and settings of instance \(instance) are taken back",
             "what is stored stays: remove the root where it is not needed any more",
         ]
     }
 
     /// Machines outlive daemons: one that runs still needs its network.
-    private func refuseRunning(_ paths: DaemonPaths) throws {
-        for name in fileExists(paths.machines) ? try listFolder(paths.machines) : [] {
-            guard let id = MachineID(name), let process = paths.layout.process(of: id),
+    private func refuseRunning() throws {
+        for name in fileExists(layout.machines) ? try listFolder(layout.machines) : [] {
+            guard let id = MachineID(name), let process = layout.process(of: id),
                 let facts = ProcessFacts(pid: process.pid), facts.startTime == process.startTime, !facts.isZombie
             else { continue }
             throw CoveyError(

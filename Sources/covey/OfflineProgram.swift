@@ -13,5 +13,6 @@ enum OfflineProgram {
         move: { root, target in
             let report = try await OfflineState(folder: root.state).move(from: root.store, to: target)
             return MovedState(from: report.from, to: report.to, incarnation: report.incarnation)
-        })
+        },
+        uninstall: { try await HostChanges(state: $0.state, machines: $0.machines, run: $0.run).takeBack() })
 }

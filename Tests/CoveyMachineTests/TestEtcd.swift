@@ -17,13 +17,15 @@ final class TestEtcd: Sendable {
         let (client, peer) = (try freePort(), try freePort())
         self.client = client
         self.folder = folder
-        arguments = enter + [
-            "/usr/bin/etcd", "--name", "m", "--data-dir", "\(folder)/etcd", "--log-level", "warn", "--logger", "zap",
-            "--listen-client-urls", "http://127.0.0.1:\(client)", "--advertise-client-urls",
-            "http://127.0.0.1:\(client)", "--listen-peer-urls", "http://127.0.0.1:\(peer)",
-            "--initial-advertise-peer-urls", "http://127.0.0.1:\(peer)", "--initial-cluster",
-            "m=http://127.0.0.1:\(peer)",
-        ]
+        arguments =
+            enter + [
+                "/usr/bin/etcd", "--name", "m", "--data-dir", "\(folder)/etcd", "--log-level", "warn", "--logger",
+                "zap",
+                "--listen-client-urls", "http://127.0.0.1:\(client)", "--advertise-client-urls",
+                "http://127.0.0.1:\(client)", "--listen-peer-urls", "http://127.0.0.1:\(peer)",
+                "--initial-advertise-peer-urls", "http://127.0.0.1:\(peer)", "--initial-cluster",
+                "m=http://127.0.0.1:\(peer)",
+            ]
     }
 
     /// The address of a store on it.

@@ -65,6 +65,8 @@ final class TestNetwork: Sendable {
             """
             set -e
             ip link set lo up
+            # Its link-local address is final at once.
+            echo 0 > /proc/sys/net/ipv6/conf/uplink/accept_dad
             ip link set uplink up
             ip address add 198.51.100.2/24 dev uplink
             ip -6 address add 2001:db8:1::2/64 dev uplink nodad
@@ -95,6 +97,12 @@ final class TestNetwork: Sendable {
         let outcome = try await run(script)
         guard outcome.code == 0 else { throw CoveyError(.failure, "\(script): \(outcome)") }
         return outcome
+    }
+
+    /// Whether something takes connections on a port of the host's loopback.
+    func listens(_ port: Int) async throws -> Bool {
+        let script = "import socket; socket.create_connection((\"127.0.0.1\", \(port)), 1)"
+        return try await run("python3 -c '\(script)'").code == 0
     }
 
     /// Runs a script on the internet.

@@ -8,6 +8,7 @@ struct SystemCommand: AsyncParsableCommand {
         commandName: "system", abstract: "The node as a whole.", discussion: "Example: covey system df",
         subcommands: [
             SystemDiskCommand.self, SystemBackupCommand.self, SystemRestoreCommand.self, SystemMoveCommand.self,
+            SystemUninstallCommand.self,
         ])
 }
 

@@ -17,8 +17,9 @@ struct RootOptions: ParsableArguments, Sendable {
     func resolved() throws -> OfflineRoot {
         let resolved = try ResolvedConfiguration.load(
             root: root, file: config, flags: store.map { [.store: $0] } ?? [:], environment: ProcessEnvironment.all)
+        let folders = resolved.configuration.folders
         return OfflineRoot(
-            state: resolved.configuration.folders.state, store: resolved.configuration.store)
+            state: folders.state, machines: folders.machines, run: folders.run, store: resolved.configuration.store)
     }
 
     /// The actions. Errors: ``ErrorCode/unsupported`` in a program that has none.
@@ -82,6 +83,26 @@ struct SystemMoveCommand: Verb {
         let moved = try await place.actions.move(try place.resolved(), to == "sqlite" ? nil : to)
         try global.printed.object(moved, name: moved.to)
         Standard.error("start the daemon with --store \(to) from now on, or set `store: \(to)`\n")
+        return 0
+    }
+}
+
+/// `covey system uninstall`.
+struct SystemUninstallCommand: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "uninstall", abstract: "Take back what a daemon has changed of its host; it must not run.",
+        discussion: """
+            Bridges, taps, firewall rules and the resolver's file go, and settings become what they were. What is stored
+            stays: machines, images and volumes are there when the daemon is started again.
+
+            Example: covey system uninstall --root /srv/covey
+            """)
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var place: RootOptions
+
+    func perform() async throws -> Int32 {
+        for line in try await place.actions.uninstall(try place.resolved()) { Standard.output(line + "\n") }
         return 0
     }
 }
