@@ -97,6 +97,7 @@ package final class MachineInit: MachineDuties {
         if let wanted {
             try MachineNetwork.apply(wanted, replacing: network)
             network = wanted
+            NetworkServices.tell(wanted)
         }
         NetworkFiles.write(hostname: hostname, network)
     }

@@ -142,7 +142,8 @@ enum MachineNetwork {
 }
 
 extension GuestInterface {
-    fileprivate var gateways: [IPAddress] {
+    /// Its gateways, of both versions.
+    var gateways: [IPAddress] {
         [gateway.map(IPAddress.v4), gateway6.map(IPAddress.v6)].compactMap(\.self)
     }
 }

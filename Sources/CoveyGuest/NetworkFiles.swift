@@ -25,15 +25,19 @@ enum NetworkFiles {
         if let hostname { files.append(("hostname", "\(hostname)\n")) }
         if let network, !network.resolvers.isEmpty { files.append(("resolv.conf", resolver(network))) }
         for (name, text) in files {
-            attempt { () throws(SystemError) in
-                try fill("\(folder)/\(name)", text)
-                try show("\(folder)/\(name)", at: "/etc/\(name)")
-            }
+            attempt { () throws(SystemError) in try overlay(name, text, at: "/etc/\(name)") }
         }
     }
 
+    /// Lets a text be seen in place of a file, which stays as it is on the disk.
+    static func overlay(_ name: String, _ text: String, at target: String) throws(SystemError) {
+        try makeFolder(folder, mode: 0o755)
+        try fill("\(folder)/\(name)", text)
+        try show("\(folder)/\(name)", at: target)
+    }
+
     /// Changes a file's content in its place: what is mounted is the file, not its name.
-    private static func fill(_ path: String, _ text: String) throws(SystemError) {
+    static func fill(_ path: String, _ text: String) throws(SystemError) {
         let file = try openFile(path, [.writeOnly, .create], mode: 0o644)
         let bytes = Array(text.utf8)
         try writeAll(file.raw, bytes)

@@ -51,6 +51,44 @@ struct NetworkFilesTests {
                 == "nameserver fd00::1\n")
     }
 
+    @Test("an image's own network service is told what the agent has set, and asks nobody for more")
+    func services() {
+        let network = MessageTests.network
+        #expect(
+            NetworkServices.networkd(network.interfaces[0], place: 0, network) == """
+                [Match]
+                MACAddress=02:00:5e:10:00:01
+                [Link]
+                MTUBytes=1450
+                [Network]
+                DHCP=no
+                IPv6AcceptRA=no
+                DNS=10.1.2.1
+                DNS=::1
+                Domains=vm default.vm
+                [Address]
+                Address=10.1.2.3/24
+                DuplicateAddressDetection=none
+                [Address]
+                Address=fd00:1::5/64
+                DuplicateAddressDetection=none
+                [Route]
+                Gateway=10.1.2.1
+                Metric=100
+                [Route]
+                Gateway=fd00:1::1
+                Metric=100
+
+                """)
+        #expect(!NetworkServices.networkd(network.interfaces[1], place: 1, network).contains("DNS="))
+        #expect(
+            NetworkServices.networkManager(network)
+                == "[keyfile]\nunmanaged-devices+=mac:02:00:5e:10:00:01;mac:00:00:00:00:00:02\n")
+        #expect(NetworkServices.asksForAddresses("auto lo eth0\niface lo inet loopback\n  iface eth0 inet dhcp"))
+        #expect(NetworkServices.asksForAddresses("iface\teth0  inet6 auto"))
+        #expect(!NetworkServices.asksForAddresses("# iface eth0 inet dhcp\niface eth0 inet static\nauto eth0"))
+    }
+
     private static func block(_ text: String) -> String {
         "-----BEGIN CERTIFICATE-----\n\(text)\n-----END CERTIFICATE-----\n"
     }
