@@ -19,6 +19,7 @@ extension HostCarrier {
         }
         let available = problems.isEmpty
         if available { problems += try foreignObstacles() }
+        problems += remarks
         let own = Set(links.filter { names.isOurs($0) }.map(\.index))
         return NetworkHostFacts(
             available: available, problems: problems, hasIPv6: HostSetting.hasIPv6,

@@ -23,7 +23,6 @@ final class HostCarrier: Sendable {
         // Taps that a VMM was seen on, and the interfaces whose tap vanished under its VMM.
         var attended: Set<InterfaceKey> = []
         var lost: Set<InterfaceKey> = []
-        var remarks: [String] = []
     }
 
     let names: HostNames
@@ -33,6 +32,7 @@ final class HostCarrier: Sendable {
     private let beforeStep: BeforeStep
     // Held while the host is changed, by threads that may block.
     private let state = Mutex(State())
+    private let noted = Mutex<[String]>([])
     // What the other calls need of it, without waiting for a change.
     private let sources = Mutex<[InterfaceKey: [IPAddress]]>([:])
 
@@ -148,9 +148,12 @@ final class HostCarrier: Sendable {
         var remarks: [String] = []
         let settings = try HostSettings(folder: folder) { remarks.append($0) }
         state.settings = settings
-        state.remarks += remarks
+        noted.withLock { $0 += remarks }
         return settings
     }
+
+    /// What was seen that somebody should know of.
+    var remarks: [String] { noted.withLock { $0 } }
 
     private func hold(_ pass: inout Pass, _ state: inout State, hasIPv6: Bool) -> [FirewallPlan.Port] {
         var led: [FirewallPlan.Port] = []

@@ -14,6 +14,7 @@ package actor HostNetwork: NetworkHost {
     private var waiting: [CheckedContinuation<[NetworkProblem], any Error>] = []
     private var worker: Task<Void, Never>?
     private var taps: [InterfaceKey: String] = [:]
+    private var poolProblem: String?
 
     /// The networks of an instance; nothing is touched before the first call.
     ///
@@ -31,7 +32,9 @@ package actor HostNetwork: NetworkHost {
 
     package func facts() async -> NetworkHostFacts {
         do {
-            return try await run { try $0.facts() }
+            var facts = try await run { try $0.facts() }
+            facts.problems += poolProblem.map { [$0] } ?? []
+            return facts
         } catch {
             return NetworkHostFacts(available: false, problems: ["\(CoveyError.wrapping(error))"])
         }
@@ -88,11 +91,22 @@ package actor HostNetwork: NetworkHost {
                 }
                 continue
             }
-            // A pool that cannot be filled costs time only: the next need makes its own tap, and says why it cannot.
-            let isFull = Task.isCancelled ? true : (try? await run { try $0.fillPool() }) ?? true
+            let isFull = Task.isCancelled ? true : await fillPool()
             if isFull && pending == nil { break }
         }
         worker = nil
+    }
+
+    /// A pool that cannot be filled costs time only: the next need makes its own tap, and says why it cannot.
+    private func fillPool() async -> Bool {
+        do {
+            let isFull = try await run { try $0.fillPool() }
+            poolProblem = nil
+            return isFull
+        } catch {
+            poolProblem = "no taps can be made ahead of need: \(CoveyError.wrapping(error))"
+            return true
+        }
     }
 
     private func run<T: Sendable>(_ body: @escaping @Sendable (HostCarrier) throws -> T) async throws -> T {

@@ -90,6 +90,17 @@ import Testing
         }
     }
 
+    @Test("A record of settings that cannot be read is set aside and told, and networks are carried")
+    func damagedRecord() async throws {
+        try await Host.with { host in
+            let path = "\(host.folder)/network-settings.json"
+            try writeFileAtomically(path, Array("{ nothing".utf8))
+            try await host.carry([try host.makeNetwork(1)])
+            #expect(await host.network.facts().problems.contains { $0.contains("\(path).aside-1") })
+            #expect(fileExists("\(path).aside-1") && fileExists(path))
+        }
+    }
+
     @Test("Where the host has no IPv6, a network with a block of it is carried without") func withoutIPv6() async throws
     {
         try await Host.with { host in
