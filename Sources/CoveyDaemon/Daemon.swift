@@ -90,7 +90,8 @@ package struct Daemon: Sendable {
         let server = try APIServer(
             settings: serverSettings(identity, host), repositories: repositories,
             gateway: LocalGateway(
-                agent: agent, reactor: reactor, registries: access, layers: layers, networks: networking.host), ids: ids,
+                agent: agent, reactor: reactor, registries: access, layers: layers, networks: networking.host),
+            ids: ids,
             storeConditions: { state.conditions(now()) }, logger: logger)
         let conditions = [try await routeNames(identity.instance, pool, now())].compactMap { $0 }
         server.remember(
