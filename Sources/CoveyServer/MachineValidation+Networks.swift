@@ -99,7 +99,11 @@ extension MachineResolution {
     func checkFree(_ ports: [PublishedPort]) async throws {
         guard !ports.isEmpty else { return }
         let node = context.settings.node
-        let holders = try await context.bounded("looking at ports") { try await $0.portHolders(on: node, ports) }
+        // Of those that a machine publishes the store says whose they are, or that the request is a repeat.
+        let claimed = try await context.repositories.machines.claimed(ports, on: node)
+        let open = ports.filter { !claimed.contains($0) }
+        guard !open.isEmpty else { return }
+        let holders = try await context.bounded("looking at ports") { try await $0.portHolders(on: node, open) }
         guard let holder = holders.first else { return }
         let program = holder.program ?? "another program"
         let pid = holder.pid.map { " (pid \($0))" } ?? ""

@@ -178,6 +178,10 @@ private func machine(
             #expect(error?.code == .conflict)
             #expect(error?.message == "port 8080/tcp on 127.0.0.1 is held by nginx (pid 77)")
             #expect(try await client.createMachine(machine("web", ports: ["8081:80"])).subject.spec.ports.count == 1)
+            let listener = try #require(PublishedPort("8081:80"))
+            test.carryNetworks(holders: [port, listener].map { PortHolder(port: $0, pid: 77, program: "nginx") })
+            let ours = await failure { try await client.createMachine(machine("two", ports: ["8081:80"])) }
+            #expect(ours?.message.hasSuffix("is published by vm web") == true, "\(ours?.message ?? "")")
             var change = MachineChange()
             change.publish = [port]
             let wish = change

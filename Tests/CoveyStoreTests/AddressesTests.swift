@@ -359,6 +359,22 @@ struct PublishedPortsTests {
         #expect(error?.code == .invalid && error?.message.contains("33 published ports") == true)
     }
 
+    @Test(
+        "a port that is taken between the look and the write is not published twice",
+        arguments: [
+            ("80:80", "0.0.0.0:80:80"), ("0.0.0.0:80:80", "80:80"), ("80:80", "80:80"), ("[::]:80:1", "[::]:80:1"),
+        ])
+    func overtaken(_ slow: String, _ fast: String) async throws {
+        let inner = try await Fixture()
+        try await inner.network()
+        let store = OvertakenStore(inner.store)
+        let fixture = try await Fixture(over: store)
+        store.whenLooked { try await inner.machine("fast", on: ["web"], ports: [fast]) }
+        let error = try await refusal { try await fixture.machine("slow", on: ["web"], ports: [slow]) }
+        #expect(error?.code == .conflict && error?.message.hasSuffix("is published by vm fast") == true)
+        #expect(try await inner.machines.list().items.map(\.metadata.name) == ["fast"])
+    }
+
     @Test("of many machines that want one port, on one address or all, one has it")
     func race() async throws {
         let fixture = try await Fixture()
@@ -377,4 +393,38 @@ struct PublishedPortsTests {
         #expect(made == 1)
         #expect(try await fixture.machines.list().items.count == 1)
     }
+}
+
+/// A store on which somebody else does something right after a look.
+private final class OvertakenStore: Store {
+    private let inner: MemoryStore
+    private let hook = Mutex<(@Sendable () async throws -> Void)?>(nil)
+
+    init(_ inner: MemoryStore) { self.inner = inner }
+
+    /// Does something once, after the next look at a range with a port in it.
+    func whenLooked(_ body: @escaping @Sendable () async throws -> some Sendable) {
+        hook.withLock { $0 = { _ = try await body() } }
+    }
+
+    func range(_ prefix: StoreKey, from: StoreKey?, limit: Int?, at revision: Revision?) async throws -> RangePage {
+        let page = try await inner.range(prefix, from: from, limit: limit, at: revision)
+        let due = prefix.text.contains("/port/") ? hook.withLock { $0.take() } : nil
+        try await due?()
+        return page
+    }
+
+    func currentRevision() async throws -> Revision { try await inner.currentRevision() }
+    func get(_ key: StoreKey) async throws -> StoreEntry? { try await inner.get(key) }
+    func transact(_ transaction: Transaction) async throws -> TransactionResult {
+        try await inner.transact(transaction)
+    }
+    func watch(_ prefix: StoreKey, from revision: Revision?) async throws -> WatchStream {
+        try await inner.watch(prefix, from: revision)
+    }
+    func grantLease(seconds: Int) async throws -> Lease { try await inner.grantLease(seconds: seconds) }
+    func keepAlive(_ lease: LeaseID) async throws { try await inner.keepAlive(lease) }
+    func revokeLease(_ lease: LeaseID) async throws { try await inner.revokeLease(lease) }
+    func compact(_ revision: Revision) async throws { try await inner.compact(revision) }
+    func run() async throws { try await inner.run() }
 }

@@ -12,13 +12,18 @@ struct Fixture: Sendable {
 
     var machines: Machines { repositories.machines }
 
-    init(store: MemoryStore = MemoryStore()) async throws {
+    init(store: MemoryStore = MemoryStore()) async throws { try await self.init(store, over: store) }
+
+    /// Repositories over another store, which stands on one in memory of its own.
+    init(over other: any Store) async throws { try await self.init(MemoryStore(), over: other) }
+
+    private init(_ store: MemoryStore, over other: any Store) async throws {
         let time = TestTime()
         let ids = IdentifierSource(time: { time.now() }, random: { time.random() })
         self.store = store
         self.time = time
         repositories = try await Repositories.open(
-            store, ids: ids, now: { time.now() }, pause: { _ in await Task.yield() })
+            other, ids: ids, now: { time.now() }, pause: { _ in await Task.yield() })
         node = NodeID(time: time.now(), random: (1, 2))
     }
 

@@ -16,8 +16,7 @@ extension VirtualMachineService {
             try context.validation.check(networks: networks)
             change.networks = try await resolution.networks(networks, tenant: try Tenant(named: request.tenant))
         }
-        // Ports that it has already are Covey's own.
-        try await resolution.checkFree(change.publish.filter { !machine.spec.ports.contains($0) })
+        try await resolution.checkFree(change.publish)
         var answer = Covey_V1_VirtualMachineMutation()
         if request.dryRun {
             var wanted = machine

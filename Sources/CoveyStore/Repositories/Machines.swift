@@ -130,6 +130,11 @@ package struct Machines: Sendable {
         return slot
     }
 
+    /// Those of the ports that machines of a node keep others from publishing.
+    package func claimed(_ ports: [PublishedPort], on node: NodeID) async throws -> Set<PublishedPort> {
+        try await PortClaims(core).claimed(ports, on: node)
+    }
+
     /// Changes what is wanted, raises the generation, rewrites the node's binding (so the node's watch wakes up), and
     /// stores an operation where `kind` is given, all in one transaction. A change that changes nothing, without
     /// `kind`, writes nothing.

@@ -29,10 +29,24 @@ struct PortClaims: Sendable {
         }
     }
 
+    /// Those of the ports that a machine has already, or one that cannot be had beside it.
+    func claimed(_ ports: [PublishedPort], on node: NodeID) async throws -> Set<PublishedPort> {
+        var claimed: Set<PublishedPort> = []
+        for port in ports {
+            for entry in try await core.store.list(KeySpace.ports(node, port)).entries
+            where excludes(entry.key, port, node) { claimed.insert(port) }
+        }
+        return claimed
+    }
+
+    /// Whether a claim keeps a port of the same version from being had.
+    private func excludes(_ claim: StoreKey, _ port: PublishedPort, _ node: NodeID) -> Bool {
+        port.isOnEveryAddress || claim == KeySpace.portOnEveryAddress(node, port) || claim == KeySpace.port(node, port)
+    }
+
     private func refuseTaken(_ port: PublishedPort, _ node: NodeID) async throws {
         for entry in try await core.store.list(KeySpace.ports(node, port)).entries {
-            let every = entry.key == KeySpace.portOnEveryAddress(node, port)
-            guard every || port.isOnEveryAddress || entry.key == KeySpace.port(node, port) else { continue }
+            guard excludes(entry.key, port, node) else { continue }
             let holder = MachineID(String(decoding: entry.value, as: UTF8.self))
             let name = if let holder { try await Addresses(core).name(of: holder) } else { "unknown" }
             let place = entry.key.text.split(separator: "/").last.map { $0 == "any" ? "every address" : String($0) }
