@@ -93,6 +93,7 @@ package struct Daemon: Sendable {
                 agent: agent, reactor: reactor, registries: access, layers: layers, networks: networking.host),
             ids: ids,
             storeConditions: { state.conditions(now()) }, logger: logger)
+        try await makeDefaultNetwork(networking.host, repositories)
         let conditions = [try await routeNames(identity.instance, pool, now())].compactMap { $0 }
         server.remember(
             try await register(identity, host, repositories, driver, disks, guardClient, conditions, now))

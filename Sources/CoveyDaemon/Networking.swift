@@ -3,6 +3,7 @@ internal import CoveyModel
 internal import CoveyNames
 internal import CoveyNetwork
 internal import CoveyNode
+internal import CoveyStore
 internal import CoveySystem
 internal import CoveyVMM
 internal import Logging
@@ -27,13 +28,31 @@ struct Networking: Sendable {
         let upstreams: UpstreamSource =
             settings.resolvers.isEmpty
             ? .file("/etc/resolv.conf") : .fixed(settings.resolvers.map { SocketEndpoint($0, port: 53) })
-        host = network
+        host = OpeningNetwork(base: network, opener: opener)
         names = NamesServer(
             NamesSettings(
                 host: settings.namesEndpoint.map { SocketEndpoint($0.address, port: $0.port) }, upstreams: upstreams,
                 link: { HostNetwork.bridge(of: $0.id, instance: instance) }), reactor: reactor, listener: opener,
             policies: policies)
     }
+}
+
+/// A host whose openings by name may have gone with each change: what a name names is opened anew when it is asked.
+private struct OpeningNetwork: NetworkHost {
+    let base: HostNetwork
+    let opener: EgressOpener
+
+    func apply(_ state: NetworkState) async throws -> [NetworkProblem] {
+        defer { opener.forget() }
+        return try await base.apply(state)
+    }
+
+    func facts() async -> NetworkHostFacts { await base.facts() }
+    func tap(_ key: InterfaceKey) async -> String? { await base.tap(key) }
+    func open(_ openings: [EgressOpening]) async throws { try await base.open(openings) }
+    func figures() async throws -> [InterfaceKey: InterfaceFigures] { try await base.figures() }
+    func holders(_ ports: [PublishedPort]) async throws -> [PortHolder] { try await base.holders(ports) }
+    func uninstall() async throws { try await base.uninstall() }
 }
 
 extension ResolvedRoute {
@@ -49,6 +68,13 @@ extension ResolvedRoute {
 }
 
 extension Daemon {
+    /// Makes the network of machines that name none, where the host can carry networks.
+    func makeDefaultNetwork(_ host: any NetworkHost, _ repositories: Repositories) async throws {
+        let facts = await host.facts()
+        guard facts.available else { return }
+        _ = try await repositories.networks.ensureDefault(avoiding: facts.routed, withIPv6: facts.hasIPv6)
+    }
+
     /// Has the host's resolver ask us for machines' names, where it can be told. Returns what is to be said of it.
     func routeNames(_ instance: InstanceID, _ pool: BlockingPool, _ now: Timestamp) async throws -> Condition? {
         guard settings.hasNetworks, let listener = settings.namesEndpoint else { return nil }

@@ -213,7 +213,7 @@ package struct MachineSpec: Hashable, Codable, Sendable {
 
 /// One stage of a start and how long it took.
 package struct TimelineStage: Hashable, Codable, Sendable {
-    /// `image`, `disk`, `vmm`, `kernel`, `agent`, `ready`.
+    /// `image`, `disk`, `network` where it has one, `vmm`, `kernel`, `agent`, `ready`.
     package var stage: String
     /// Whole milliseconds.
     package var milliseconds: Int64

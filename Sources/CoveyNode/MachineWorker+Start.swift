@@ -35,6 +35,7 @@ extension MachineWorker {
             try host.faults.reach("start.volumes")
             let interfaces = try await networks.carry(begun)
             undo.add { [networks, id] in try await networks.release(id) }
+            if !interfaces.isEmpty { stages.lap("network") }
             try host.faults.reach("start.network")
             let driver = try host.driver(machine.spec.driver)
             let plan = try await plan(begun, artifacts, disk, further, interfaces, generation, driver)
