@@ -72,7 +72,7 @@ final class HostCarrier: Sendable {
                     pass.failed(tap.interface, error)
                 }
             }
-            try protect(wanted, &pass, &state, hasIPv6: hasIPv6)
+            try protect(wanted, &pass, &state, hasLeft: plan.hasLeft, hasIPv6: hasIPv6)
             var taps: [InterfaceKey: String] = [:]
             for (tap, name) in pass.taps {
                 guard let bridge = pass.bridges[tap.interface.network] else { continue }
@@ -111,13 +111,14 @@ final class HostCarrier: Sendable {
 
     /// Settings, ports and firewall, before anything new is on a bridge.
     private func protect(
-        _ wanted: NetworkState, _ pass: inout Pass, _ state: inout State, hasIPv6: Bool
+        _ wanted: NetworkState, _ pass: inout Pass, _ state: inout State, hasLeft: Bool, hasIPv6: Bool
     ) throws {
         let networks = wanted.networks.filter { pass.bridges[$0.id] != nil }
         var plan = FirewallPlan(networks, names: names, hasIPv6: hasIPv6)
         for (tap, name) in pass.taps { plan.add(tap.interface, tap: name) }
         plan.ports = hold(&pass, &state, hasIPv6: hasIPv6)
-        if networks.isEmpty {
+        // A machine that nobody knows is kept from everything.
+        if networks.isEmpty && !hasLeft {
             if !(try firewall.contents()).tables.isEmpty { try firewall.remove() }
         } else {
             plan.quiet = try settings(&state).quiet

@@ -7,7 +7,7 @@ package protocol NetworkHost: Sendable {
 
     /// Makes the host carry exactly `state`, and nothing else of this instance: bridges with their addresses, taps,
     /// the firewall in one transaction, published ports. What exists already and fits is not touched: connections
-    /// stand. Taps that a VMM holds open keep their names. Calls that come while one runs are taken together.
+    /// stand. Taps that a VMM holds open keep their names, and stay, closed, where no interface names them. Calls that come while one runs are taken together.
     ///
     /// Returns what could not be carried, by interface or network; the rest is. Errors: ``ErrorCode/unsupported``
     /// where the host cannot carry networks at all, ``ErrorCode/unavailable`` where it may later.

@@ -6,16 +6,11 @@ package struct NetworkState: Hashable, Sendable {
     package var networks: [HostedNetwork]
     /// Interfaces of machines that run, or are about to.
     package var interfaces: [HostedInterface]
-    /// Machines whose records cannot be read: their taps stay as they are, with the bridges that these are on.
-    package var untouched: Set<MachineID>
 
     /// A state; empty carries nothing.
-    package init(
-        networks: [HostedNetwork] = [], interfaces: [HostedInterface] = [], untouched: Set<MachineID> = []
-    ) {
+    package init(networks: [HostedNetwork] = [], interfaces: [HostedInterface] = []) {
         self.networks = networks
         self.interfaces = interfaces
-        self.untouched = untouched
     }
 }
 

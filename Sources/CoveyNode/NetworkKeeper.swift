@@ -25,12 +25,12 @@ actor NetworkKeeper {
     private var carried: [MachineID: [HostedInterface]] = [:]
     /// Interfaces of every machine of this node: their names are answered also when they do not run.
     private var named: [MachineID: [HostedInterface]] = [:]
-    /// Machines whose records cannot be read; what they have of the host is left to them.
-    private var unreadable: Set<MachineID> = []
     /// Whether it is known which machines have a run: before that nothing may be taken away.
     private var isSettled = false
     /// What the host could not carry.
     private var problems: [NetworkProblem] = []
+    /// What was said of the node last.
+    private var said: [String] = []
     /// Packets that were refused when they were last looked at.
     private var denied: [MachineID: UInt64] = [:]
 
@@ -141,8 +141,7 @@ actor NetworkKeeper {
     // MARK: What the store says
 
     /// The node's machines as they were listed: from here on it is known what has to stay.
-    func listed(_ machines: [VirtualMachine], setAside: [SetAside]) async {
-        unreadable = Set(setAside.compactMap { MachineID(String($0.key.text.split(separator: "/").last ?? "")) })
+    func listed(_ machines: [VirtualMachine]) async {
         for machine in machines {
             await note(machine)
             if machine.status.hasRun, carried[machine.metadata.id] == nil {
@@ -210,12 +209,14 @@ actor NetworkKeeper {
     }
 
     private func lookRegularly() async throws {
+        await sayOnNode()
         while true {
             try await clock.sleep(NetworkKeeper.interval)
             guard !carried.isEmpty || held == nil else { continue }
             held = nil
             changes += 1
             await settleOrSay()
+            await sayOnNode()
             await sayDenied()
         }
     }
@@ -226,7 +227,7 @@ actor NetworkKeeper {
         let used = Set(carried.values.joined().map(\.network))
         return NetworkState(
             networks: used.sorted().compactMap { networks[$0].map(HostedNetwork.init) },
-            interfaces: carried.sorted { $0.key < $1.key }.flatMap(\.value), untouched: unreadable)
+            interfaces: carried.sorted { $0.key < $1.key }.flatMap(\.value))
     }
 
     /// Brings the host to what is wanted now. Calls that come meanwhile share the next round.
@@ -271,14 +272,14 @@ actor NetworkKeeper {
             return
         } catch {
             logger.error("the host's networks could not be changed", metadata: ["error": "\(error)"])
-            await sayOnNode("\(error)")
+            await sayOnNode(failure: "\(error)")
         }
     }
 
     private func say(_ found: [NetworkProblem]) async {
         problems = found
         for problem in found { logger.error("network problem", metadata: ["error": "\(problem.error)"]) }
-        await sayOnNode(found.first.map { "\($0.error)" })
+        await sayOnNode()
         let hurt = Dictionary(found.compactMap { problem in problem.key.map { ($0.machine, problem.error) } }) { $1 }
         for id in carried.keys.sorted() {
             await update(id, "NetworkReady", hurt[id].map { ("NotCarried", "\($0)") })
@@ -311,13 +312,23 @@ actor NetworkKeeper {
         }
     }
 
-    private func sayOnNode(_ message: String?) async {
+    /// Says in the node's conditions what its networks lack: what could not be changed, what the host cannot do, and
+    /// where names are answered by somebody else.
+    private func sayOnNode(failure: String? = nil) async {
+        // Whoever turned networks off knows.
+        guard !(host is NoNetworks) else { return }
+        let lacks = [failure].compactMap { $0 } + problems.map { "\($0.error)" }
+        let remarks = lacks + (await host.facts().problems) + (await names.problems())
+        guard remarks != said else { return }
         do {
             try await repositories.nodes.updateStatus(node) { [now = clock.now()] status in
-                guard let message else { return status.conditions.clear("NetworksReady") }
+                guard !remarks.isEmpty else { return status.conditions.clear("NetworksReady") }
                 status.conditions.set(
-                    Condition(type: "NetworksReady", state: .no, reason: "NotCarried", message: message, since: now))
+                    Condition(
+                        type: "NetworksReady", state: .no, reason: "NotAsWanted",
+                        message: remarks.prefix(5).joined(separator: "; "), since: now))
             }
+            said = remarks
         } catch {
             logger.debug("a condition was not stored", metadata: ["error": "\(error)"])
         }

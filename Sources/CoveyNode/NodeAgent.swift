@@ -50,7 +50,7 @@ package final class NodeAgent: Sendable {
                 case .listed(let listing):
                     unreadable.withLock { $0 = listing.setAside }
                     try await saySetAside()
-                    await networks.listed(listing.items, setAside: listing.setAside)
+                    await networks.listed(listing.items)
                     for machine in listing.items { wake(machine.metadata.id, &group) }
                 case .updated(let machine):
                     await networks.changed(machine)

@@ -67,6 +67,33 @@ import Testing
         }
     }
 
+    @Test("A tap that is held and that nobody names any more stays on its bridge behind the firewall; then all goes")
+    func left() async throws {
+        try await Host.with { host in
+            let network = try host.makeNetwork(1)
+            let (lost, kept) = (try network.makeInterface(2), try network.makeInterface(3))
+            try await host.carry([network], [lost, kept])
+            let tap = try #require(await host.network.tap(lost.key))
+            var machine: Machine? = try await Machine(lost, network, on: host)
+            try await host.carry([network], [kept])
+            #expect(try await host.links().contains { $0.name == tap && $0.master != nil })
+            let next = host.restarted()
+            #expect(try await next.apply(NetworkState()).isEmpty)
+            let bridge = host.names.bridge(network.id)
+            #expect(
+                try await host.links().map(\.name).filter { $0 != "lo" && $0 != "up0" }.sorted()
+                    == [bridge, tap].sorted())
+            let tables = try await host.output("nft", ["list", "tables"])
+            #expect(tables.contains("inet \(host.names.table)"), "closed to everything: \(tables)")
+            withExtendedLifetime(machine) {}
+            machine = nil
+            try await eventually("both are gone") {
+                _ = try await next.apply(NetworkState())
+                return try await host.links().count == 2
+            }
+        }
+    }
+
     @Test("Interfaces take taps of the pool, which is filled again, and emptied without networks") func pool()
         async throws
     {

@@ -19,7 +19,7 @@ import Testing
             #expect(seen.status.runGeneration == 1)
             #expect(seen.status.pid != nil)
             #expect(
-                seen.status.timeline.map(\.stage) == ["image", "disk", "vmm", "kernel", "agent", "ready"])
+                seen.status.timeline.map(\.stage) == ["image", "disk", "network", "vmm", "kernel", "agent", "ready"])
             #expect(rig.host.living(machine.metadata.id).count == 1)
             #expect(rig.host.violations().isEmpty)
         }

@@ -41,6 +41,8 @@ struct LinkPlan: Sendable {
     var free: [HostLink] = []
     /// Links of ours that nothing in the state names: taps first.
     var removals: [HostLink] = []
+    /// Whether a VMM holds a tap that nothing in the state names.
+    var hasLeft = false
     /// What cannot be carried.
     var problems: [NetworkProblem] = []
 
@@ -77,6 +79,14 @@ struct LinkPlan: Sendable {
             if let existing = tap.existing { used.insert(existing.index) }
             taps.append(tap)
         }
+        // A tap that a VMM still holds belongs to a machine that nobody knows any more: it is left, without a rule that lets
+        // anything pass.
+        let left = links.filter {
+            $0.isTap && names.interface($0) != nil && $0.hasCarrier && !used.contains($0.index)
+        }
+        hasLeft = !left.isEmpty
+        used.formUnion(left.map(\.index))
+        used.formUnion(left.compactMap(\.master))
         for link in links where names.isOurs(link) && !used.contains(link.index) {
             if link.alias == names.freeAlias, link.isTap, names.number(link.name) != nil {
                 free.append(link)

@@ -43,7 +43,7 @@ package final class SimulatedNetworks: NetworkHost, NameService {
             guard missing.isEmpty else {
                 throw CoveyError(.internalError, "\(missing.count) interfaces are on no network of the state")
             }
-            own.taps = own.taps.filter { wanted.contains($0.key) || state.untouched.contains($0.key.machine) }
+            own.taps = own.taps.filter { wanted.contains($0.key) }
             for key in wanted.sorted() where own.taps[key] == nil {
                 own.made += 1
                 own.taps[key] = "tap\(own.made)"
