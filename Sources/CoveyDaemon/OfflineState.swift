@@ -147,7 +147,7 @@ package struct OfflineState: Sendable {
         }
         var source = source
         if let begun = try MoveRecord.load(folder) {
-            // One that was committed is ended first, whatever is asked for now.
+            // One that was committed is ended first, whatever is asked for this time.
             if record.incarnation == begun.incarnation {
                 let moved = try await end(begun)
                 if begun.to == target { return moved }
