@@ -32,6 +32,8 @@ let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", packa
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 func module(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
@@ -70,8 +72,8 @@ let adapters: [Target] = [
     module(
         "CoveyEtcdStore",
         [
-            "CoveyStore", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf, protobuf, nioCore, nioHTTP2,
-            nioHPACK,
+            "CoveyStore", "CoveyVMM", "CoveyModel", "CoveySystem", grpcCore, grpcPosix, grpcProtobuf, protobuf, nioCore,
+            nioHTTP2, nioHPACK, crypto, x509, asn1,
         ]),
     module("CoveyQEMU", ["CoveyVMM", "CoveyModel", "CoveySystem", "CCovey"]),
     module(
@@ -268,6 +270,8 @@ let package = Package(
         ? []
         : [
             .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+            .package(url: "https://github.com/apple/swift-asn1", from: "1.3.0"),
+            .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
             .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
             .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
             .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),

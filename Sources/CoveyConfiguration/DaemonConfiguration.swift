@@ -64,6 +64,7 @@ package struct DaemonConfiguration: Hashable, Sendable {
     package var guestProxy: String?
     /// A PEM file of further authorities that machines trust; nil is none.
     package var guestCA: String?
-    /// Where state is kept: an address that begins with `etcd://`; nil is the root's own file.
+    /// Where state is kept: an address that begins with `etcd://`, or `etcd` for a member of the root's own; nil is
+    /// the root's own file.
     package var store: String?
 }

@@ -225,7 +225,7 @@ private struct SettingReader {
     func store() throws -> String? {
         let (value, source) = try raw(.store)
         if value == "sqlite" { return nil }
-        guard value.hasPrefix("etcd://") else { throw refusal(.store, value, source, "is neither") }
+        guard value == "etcd" || value.hasPrefix("etcd://") else { throw refusal(.store, value, source, "is neither") }
         return value
     }
 

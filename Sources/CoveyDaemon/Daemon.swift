@@ -46,17 +46,20 @@ package struct Daemon: Sendable {
         // The lock comes first: it tells a second daemon of this root to go away.
         let lock = try await RootLock(paths.state)
         defer { lock.release() }
-        let state = try await StateStore.open(settings.store, folder: paths.state, logger: logger)
+        let reactor = try Reactor()
+        defer { reactor.shutdown() }
+        let launcher = GuardLauncher(
+            program: paths.guardProgram, runFolder: paths.run, instance: identity.instance, reactor: reactor)
+        let member = try await OwnMember.start(
+            settings.store, folder: paths.state, instance: identity.instance, guardedBy: launcher, pool: pool)
+        let state = try await StateStore.open(
+            settings.store, at: member?.address, folder: paths.state, logger: logger)
         let repositories = try await Repositories.open(state.store, ids: ids, now: now)
         let memory = MemoryFileSystem(path: paths.layout.memory)
         let size = settings.guestMemory ?? ByteCount(host.memory.bytes / 10 * 9)
         try await pool.run { try memory.mountIfNeeded(size: size, instance: identity.instance) }
 
-        let reactor = try Reactor()
-        defer { reactor.shutdown() }
-        let guardClient = try await GuardLauncher(
-            program: paths.guardProgram, runFolder: paths.run, instance: identity.instance, reactor: reactor
-        ).connect()
+        let guardClient = try await launcher.connect()
         let facts = HostFactsCache(HostFactsReader(reactor: reactor, supervisor: guardClient, binary: settings.qemu))
         let driver = QEMUDriver(
             reactor: reactor, supervisor: guardClient, binary: settings.qemu, facts: { await facts.value() })
@@ -92,7 +95,7 @@ package struct Daemon: Sendable {
             gateway: LocalGateway(
                 agent: agent, reactor: reactor, registries: access, layers: layers, networks: networking.host),
             ids: ids,
-            storeConditions: { state.conditions(now()) }, logger: logger)
+            storeConditions: { state.conditions(now()) + (member?.conditions(now()) ?? []) }, logger: logger)
         try await makeDefaultNetwork(networking.host, repositories)
         let conditions = [try await routeNames(identity.instance, pool, now())].compactMap { $0 }
         server.remember(
@@ -101,6 +104,7 @@ package struct Daemon: Sendable {
         let services = ServiceGroup(
             configuration: .init(
                 services: [
+                    .init(service: MemberService(member: member, store: state.store)),
                     .init(service: StoreService(store: state.store)),
                     .init(service: AgentService(agent: agent)),
                     .init(service: ServerService(server: server, onReady: onReady)),
@@ -110,10 +114,12 @@ package struct Daemon: Sendable {
             try await services.run()
         } catch {
             await guardClient.close()
+            await member?.close()
             try await state.close()
             throw error
         }
         await guardClient.close()
+        await member?.close()
         try await state.close()
         try await pool.run { try memory.unmountIfUnused() }
     }

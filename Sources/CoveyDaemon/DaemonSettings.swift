@@ -29,7 +29,7 @@ package struct DaemonSettings: Sendable {
     package var node: NodeSettings
     /// Calls a second that one user may make; nil is the server's default.
     package var rateLimit: Int?
-    /// The address of the store, `etcd://…`; nil is a file below the root.
+    /// The address of the store, `etcd://…`, or `etcd` for a member of the root's own; nil is a file below the root.
     package var store: String?
     /// What is said of registries.
     package var registries: RegistrySettings

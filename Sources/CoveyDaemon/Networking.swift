@@ -98,11 +98,13 @@ extension Daemon {
 /// What a root has changed of its host.
 package struct HostChanges: Sendable {
     private let state: String
+    private let run: String
     private let layout: NodeLayout
 
     /// The changes of a root, by its folders.
     package init(state: String, machines: String, run: String) {
         self.state = state
+        self.run = run
         layout = NodeLayout(machines: machines, run: run)
     }
 
@@ -124,6 +126,7 @@ package struct HostChanges: Sendable {
         let anywhere = SocketEndpoint(.v4(IPv4Address(bits: 0x7F00_0001)), port: 53)
         try await ResolvedRoute.host(anywhere, instance, pool).remove()
         try await pool.run { try MemoryFileSystem(path: layout.memory).unmountIfUnused() }
+        try await OwnMember.end(state, run: run, instance)
         withExtendedLifetime(lock) {}
         return [
             "links, rules and settings of instance \(instance) are taken back",

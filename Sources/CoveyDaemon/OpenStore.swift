@@ -19,8 +19,9 @@ struct OpenStore: Sendable {
     ///
     /// - Parameters:
     ///   - address: `etcd://…`; nil is the file in `folder`.
+    ///   - member: Where the root's own member is reached; nil reads that where it matters.
     ///   - folder: The root's folder for state.
-    static func open(_ address: String?, folder: String) async throws -> OpenStore {
+    static func open(_ address: String?, at member: EtcdAddress? = nil, folder: String) async throws -> OpenStore {
         guard let address else {
             let file = file(folder)
             let store = try await SQLiteStore.open(file)
@@ -28,7 +29,7 @@ struct OpenStore: Sendable {
                 store: store, place: { "the file \(file)" }, trouble: { store.trouble },
                 close: { try await store.close() })
         }
-        let etcd = try EtcdAddress(address)
+        let etcd = if let member { member } else { try Self.address(address, folder) }
         let store = try await EtcdStore.open(etcd)
         return OpenStore(
             store: store,
@@ -39,6 +40,10 @@ struct OpenStore: Sendable {
                 }
                 return "\(etcd)\(members.isEmpty ? "" : " (\(members.joined(separator: "; ")))")"
             }, trouble: { store.health.trouble }, close: { await store.close() })
+    }
+
+    private static func address(_ text: String, _ folder: String) throws -> EtcdAddress {
+        text == StoreRecord.own ? try OwnMember.address(folder) : try EtcdAddress(text)
     }
 
     /// The file of a root whose state is in one.

@@ -1,3 +1,4 @@
+internal import CoveyEtcdStore
 internal import CoveyModel
 internal import CoveyStore
 internal import CoveySystem
@@ -16,12 +17,15 @@ struct StateStore: Sendable {
     ///
     /// - Parameters:
     ///   - address: `etcd://…`; nil is the file in `folder`.
+    ///   - member: Where the root's own member is reached.
     ///   - folder: The root's folder for state, whose lock the caller holds.
     /// - Throws: ``ErrorCode/conflict`` where the root's state is kept elsewhere, or the store is not whole.
-    static func open(_ address: String?, folder: String, logger: Logger) async throws -> StateStore {
+    static func open(
+        _ address: String?, at member: EtcdAddress? = nil, folder: String, logger: Logger
+    ) async throws -> StateStore {
         let record = try StoreRecord.load(folder)
         try record?.check(address)
-        let open = try await awaited(address, folder, logger)
+        let open = try await awaited(address, member, folder, logger)
         do {
             try await open.store.checkUsable()
             let lineage = try await open.store.lineage()
@@ -35,12 +39,14 @@ struct StateStore: Sendable {
         return StateStore(open: open)
     }
 
-    private static func awaited(_ address: String?, _ folder: String, _ logger: Logger) async throws -> OpenStore {
+    private static func awaited(
+        _ address: String?, _ member: EtcdAddress?, _ folder: String, _ logger: Logger
+    ) async throws -> OpenStore {
         let clock = ContinuousClock()
         let end = clock.now + patience
         var told: ContinuousClock.Instant?
         while true {
-            do { return try await OpenStore.open(address, folder: folder) } catch let error as CoveyError
+            do { return try await OpenStore.open(address, at: member, folder: folder) } catch let error as CoveyError
                 where error.code == .unavailable && address != nil && clock.now < end
             {
                 if told.map({ $0.duration(to: clock.now) > .seconds(30) }) ?? true {

@@ -12,9 +12,13 @@ struct StoreRecord: Hashable, Codable, Sendable {
 
     private static func path(_ folder: String) -> String { "\(folder)/store.json" }
 
-    /// The word for a store in records and for people: `sqlite`, or the address without its files.
+    /// The address of a member of the root's own.
+    static let own = "etcd"
+
+    /// The word for a store in records and for people: `sqlite`, `etcd`, or the address without its files.
     static func name(of address: String?) throws -> String {
-        try address.map { try EtcdAddress($0).description } ?? "sqlite"
+        if address == own { return own }
+        return try address.map { try EtcdAddress($0).description } ?? "sqlite"
     }
 
     /// Reads a root's record; nil where it has none yet. Errors: ``ErrorCode/corrupt``.
@@ -51,7 +55,7 @@ struct StoreRecord: Hashable, Codable, Sendable {
     /// Whether an address may mean this store: members may come and go, a prefix stays.
     func isSame(_ address: String?) throws -> Bool {
         guard let address else { return store == "sqlite" }
-        guard store != "sqlite" else { return false }
+        if store == "sqlite" || store == Self.own || address == Self.own { return store == address }
         return try EtcdAddress(address).prefix == EtcdAddress(store).prefix
     }
 

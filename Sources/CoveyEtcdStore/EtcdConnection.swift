@@ -84,6 +84,20 @@ final class EtcdConnection: Sendable {
         } catch { throw EtcdFailure(error, place: place, sent: sent.isSet) }
     }
 
+    /// Sends one request and gives the responses of its stream to `body`, one after the other.
+    func download<Request, Response>(
+        _ method: EtcdMethod<Request, Response>, _ request: Request, within limit: Duration,
+        _ body: @escaping @Sendable (Response) async throws -> Void
+    ) async throws {
+        do {
+            try await client.serverStreaming(
+                request: ClientRequest(message: request), descriptor: method.descriptor,
+                serializer: ProtobufSerializer<Request>(), deserializer: ProtobufDeserializer<Response>(),
+                options: EtcdConnection.options(limit)
+            ) { for try await message in $0.messages { try await body(message) } }
+        } catch let error as RPCError { throw EtcdFailure(error, place: place, sent: true) }
+    }
+
     /// Opens a stream of watches, and gives its responses to `body`; it ends with `body`.
     func watch(
         _ requests: AsyncStream<Etcdserverpb_WatchRequest>,

@@ -44,3 +44,30 @@ extension EtcdMethod where Request == Etcdserverpb_AlarmRequest, Response == Etc
 extension EtcdMethod where Request == Etcdserverpb_MemberListRequest, Response == Etcdserverpb_MemberListResponse {
     static var members: Self { Self(descriptor: Etcdserverpb_Cluster.Method.MemberList.descriptor) { $0.header } }
 }
+
+extension EtcdMethod where Request == Etcdserverpb_MemberAddRequest, Response == Etcdserverpb_MemberAddResponse {
+    static var addMember: Self { Self(descriptor: Etcdserverpb_Cluster.Method.MemberAdd.descriptor) { $0.header } }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_MemberRemoveRequest, Response == Etcdserverpb_MemberRemoveResponse {
+    static var removeMember: Self {
+        Self(descriptor: Etcdserverpb_Cluster.Method.MemberRemove.descriptor) { $0.header }
+    }
+}
+
+extension EtcdMethod
+where Request == Etcdserverpb_MemberPromoteRequest, Response == Etcdserverpb_MemberPromoteResponse {
+    static var promoteMember: Self {
+        Self(descriptor: Etcdserverpb_Cluster.Method.MemberPromote.descriptor) { $0.header }
+    }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_DefragmentRequest, Response == Etcdserverpb_DefragmentResponse {
+    static var defragment: Self {
+        Self(descriptor: Etcdserverpb_Maintenance.Method.Defragment.descriptor) { $0.header }
+    }
+}
+
+extension EtcdMethod where Request == Etcdserverpb_SnapshotRequest, Response == Etcdserverpb_SnapshotResponse {
+    static var snapshot: Self { Self(descriptor: Etcdserverpb_Maintenance.Method.Snapshot.descriptor) { $0.header } }
+}

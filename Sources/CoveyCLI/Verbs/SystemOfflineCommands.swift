@@ -77,8 +77,8 @@ struct SystemMoveCommand: Verb {
     var to: String
 
     func perform() async throws -> Int32 {
-        guard to == "sqlite" || to.hasPrefix("etcd://") else {
-            throw ValidationError("--to is neither sqlite nor etcd://HOST:PORT")
+        guard to == "sqlite" || to == "etcd" || to.hasPrefix("etcd://") else {
+            throw ValidationError("--to is none of sqlite, etcd and etcd://HOST:PORT")
         }
         let moved = try await place.actions.move(try place.resolved(), to == "sqlite" ? nil : to)
         try global.printed.object(moved, name: moved.to)

@@ -1250,9 +1250,51 @@ package enum Etcdserverpb_Cluster: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "MemberAdd" metadata.
+        package enum MemberAdd: Sendable {
+            /// Request type for "MemberAdd".
+            package typealias Input = Etcdserverpb_MemberAddRequest
+            /// Response type for "MemberAdd".
+            package typealias Output = Etcdserverpb_MemberAddResponse
+            /// Descriptor for "MemberAdd".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "etcdserverpb.Cluster"),
+                method: "MemberAdd",
+                type: .unary
+            )
+        }
+        /// Namespace for "MemberRemove" metadata.
+        package enum MemberRemove: Sendable {
+            /// Request type for "MemberRemove".
+            package typealias Input = Etcdserverpb_MemberRemoveRequest
+            /// Response type for "MemberRemove".
+            package typealias Output = Etcdserverpb_MemberRemoveResponse
+            /// Descriptor for "MemberRemove".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "etcdserverpb.Cluster"),
+                method: "MemberRemove",
+                type: .unary
+            )
+        }
+        /// Namespace for "MemberPromote" metadata.
+        package enum MemberPromote: Sendable {
+            /// Request type for "MemberPromote".
+            package typealias Input = Etcdserverpb_MemberPromoteRequest
+            /// Response type for "MemberPromote".
+            package typealias Output = Etcdserverpb_MemberPromoteResponse
+            /// Descriptor for "MemberPromote".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "etcdserverpb.Cluster"),
+                method: "MemberPromote",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "etcdserverpb.Cluster" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
-            MemberList.descriptor
+            MemberList.descriptor,
+            MemberAdd.descriptor,
+            MemberRemove.descriptor,
+            MemberPromote.descriptor
         ]
     }
 }
@@ -1289,6 +1331,63 @@ extension Etcdserverpb_Cluster {
             deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberListResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberListResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "MemberAdd" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_MemberAddRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_MemberAddRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_MemberAddResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func memberAdd<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_MemberAddRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_MemberAddRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberAddResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberAddResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "MemberRemove" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_MemberRemoveRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_MemberRemoveRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_MemberRemoveResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func memberRemove<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_MemberRemoveRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_MemberRemoveRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberRemoveResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberRemoveResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "MemberPromote" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_MemberPromoteRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_MemberPromoteRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_MemberPromoteResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func memberPromote<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_MemberPromoteRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_MemberPromoteRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberPromoteResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberPromoteResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1337,6 +1436,96 @@ extension Etcdserverpb_Cluster {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "MemberAdd" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_MemberAddRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_MemberAddRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_MemberAddResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func memberAdd<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_MemberAddRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_MemberAddRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberAddResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberAddResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Etcdserverpb_Cluster.Method.MemberAdd.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "MemberRemove" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_MemberRemoveRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_MemberRemoveRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_MemberRemoveResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func memberRemove<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_MemberRemoveRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_MemberRemoveRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberRemoveResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberRemoveResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Etcdserverpb_Cluster.Method.MemberRemove.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "MemberPromote" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_MemberPromoteRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_MemberPromoteRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_MemberPromoteResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func memberPromote<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_MemberPromoteRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_MemberPromoteRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberPromoteResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberPromoteResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Etcdserverpb_Cluster.Method.MemberPromote.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1363,6 +1552,81 @@ extension Etcdserverpb_Cluster.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_MemberListRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_MemberListResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MemberAdd" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Etcdserverpb_MemberAddRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func memberAdd<Result>(
+        request: GRPCCore.ClientRequest<Etcdserverpb_MemberAddRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberAddResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.memberAdd(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_MemberAddRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_MemberAddResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MemberRemove" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Etcdserverpb_MemberRemoveRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func memberRemove<Result>(
+        request: GRPCCore.ClientRequest<Etcdserverpb_MemberRemoveRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberRemoveResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.memberRemove(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_MemberRemoveRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_MemberRemoveResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MemberPromote" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Etcdserverpb_MemberPromoteRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func memberPromote<Result>(
+        request: GRPCCore.ClientRequest<Etcdserverpb_MemberPromoteRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberPromoteResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.memberPromote(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_MemberPromoteRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_MemberPromoteResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1395,6 +1659,93 @@ extension Etcdserverpb_Cluster.ClientProtocol {
             metadata: metadata
         )
         return try await self.memberList(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MemberAdd" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func memberAdd<Result>(
+        _ message: Etcdserverpb_MemberAddRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberAddResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Etcdserverpb_MemberAddRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.memberAdd(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MemberRemove" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func memberRemove<Result>(
+        _ message: Etcdserverpb_MemberRemoveRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberRemoveResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Etcdserverpb_MemberRemoveRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.memberRemove(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MemberPromote" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func memberPromote<Result>(
+        _ message: Etcdserverpb_MemberPromoteRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberPromoteResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Etcdserverpb_MemberPromoteRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.memberPromote(
             request: request,
             options: options,
             onResponse: handleResponse
@@ -1437,10 +1788,38 @@ package enum Etcdserverpb_Maintenance: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Defragment" metadata.
+        package enum Defragment: Sendable {
+            /// Request type for "Defragment".
+            package typealias Input = Etcdserverpb_DefragmentRequest
+            /// Response type for "Defragment".
+            package typealias Output = Etcdserverpb_DefragmentResponse
+            /// Descriptor for "Defragment".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "etcdserverpb.Maintenance"),
+                method: "Defragment",
+                type: .unary
+            )
+        }
+        /// Namespace for "Snapshot" metadata.
+        package enum Snapshot: Sendable {
+            /// Request type for "Snapshot".
+            package typealias Input = Etcdserverpb_SnapshotRequest
+            /// Response type for "Snapshot".
+            package typealias Output = Etcdserverpb_SnapshotResponse
+            /// Descriptor for "Snapshot".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "etcdserverpb.Maintenance"),
+                method: "Snapshot",
+                type: .serverStreaming
+            )
+        }
         /// Descriptors for all methods in the "etcdserverpb.Maintenance" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Alarm.descriptor,
-            Status.descriptor
+            Status.descriptor,
+            Defragment.descriptor,
+            Snapshot.descriptor
         ]
     }
 }
@@ -1496,6 +1875,44 @@ extension Etcdserverpb_Maintenance {
             deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_StatusResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_StatusResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Defragment" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_DefragmentRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_DefragmentRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_DefragmentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func defragment<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_DefragmentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_DefragmentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_DefragmentResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_DefragmentResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Snapshot" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_SnapshotRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_SnapshotRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_SnapshotResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func snapshot<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_SnapshotRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_SnapshotRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_SnapshotResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Etcdserverpb_SnapshotResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1574,6 +1991,64 @@ extension Etcdserverpb_Maintenance {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Defragment" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_DefragmentRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_DefragmentRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_DefragmentResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func defragment<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_DefragmentRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_DefragmentRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_DefragmentResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_DefragmentResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Etcdserverpb_Maintenance.Method.Defragment.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Snapshot" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_SnapshotRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_SnapshotRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_SnapshotResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func snapshot<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_SnapshotRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_SnapshotRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_SnapshotResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Etcdserverpb_SnapshotResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.serverStreaming(
+                request: request,
+                descriptor: Etcdserverpb_Maintenance.Method.Snapshot.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1625,6 +2100,54 @@ extension Etcdserverpb_Maintenance.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_StatusRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_StatusResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Defragment" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Etcdserverpb_DefragmentRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func defragment<Result>(
+        request: GRPCCore.ClientRequest<Etcdserverpb_DefragmentRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_DefragmentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.defragment(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_DefragmentRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_DefragmentResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Snapshot" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Etcdserverpb_SnapshotRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func snapshot<Result>(
+        request: GRPCCore.ClientRequest<Etcdserverpb_SnapshotRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Etcdserverpb_SnapshotResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.snapshot(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_SnapshotRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_SnapshotResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1686,6 +2209,62 @@ extension Etcdserverpb_Maintenance.ClientProtocol {
             metadata: metadata
         )
         return try await self.status(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Defragment" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func defragment<Result>(
+        _ message: Etcdserverpb_DefragmentRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_DefragmentResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Etcdserverpb_DefragmentRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.defragment(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Snapshot" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func snapshot<Result>(
+        _ message: Etcdserverpb_SnapshotRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Etcdserverpb_SnapshotResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Etcdserverpb_SnapshotRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.snapshot(
             request: request,
             options: options,
             onResponse: handleResponse
