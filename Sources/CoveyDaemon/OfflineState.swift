@@ -30,11 +30,13 @@ package struct OfflineState: Sendable {
     }
 
     private let folder: String
+    private let run: String
     private let faults: FaultPoints
 
-    /// The state in a folder.
-    package init(folder: String) {
+    /// The state in a folder, and the folder of what may vanish at a reboot.
+    package init(folder: String, run: String) {
         self.folder = folder
+        self.run = run
         faults = FaultSwitch.points(Logger(label: "covey"))
     }
 
@@ -59,6 +61,7 @@ package struct OfflineState: Sendable {
         try takeIdentity(header, summary)
         if address == nil, replaces { try await setDamagedFileAside() }
         let incarnation = Self.newIncarnation()
+        try await awaken(address)
         try await withStore(address, folder: folder) { store in
             let filling = StoreFilling(store)
             let isFree = try await filling.isFree()
@@ -161,6 +164,8 @@ package struct OfflineState: Sendable {
                 .conflict, "the state of this root is kept in \(record.store)",
                 remedy: "name that store with its files: --store \(record.store)")
         }
+        try await awaken(source)
+        try await awaken(target)
         let move = MoveRecord(from: source, to: target, incarnation: Self.newIncarnation())
         try move.save(folder)
         try faults.reach("move.intended")
@@ -212,6 +217,25 @@ package struct OfflineState: Sendable {
         try faults.reach("move.left")
         try MoveRecord.remove(folder)
         return Moved(from: try StoreRecord.name(of: move.from), to: name, incarnation: move.incarnation)
+    }
+
+    /// Starts the root's own member of etcd, where the state is or goes there.
+    private func awaken(_ address: String?) async throws {
+        guard address == StoreRecord.own else { return }
+        guard let identity = try Identity.find(folder) else {
+            throw CoveyError(.notFound, "there is no root in \(folder)", remedy: "name the daemon's --root")
+        }
+        try makeFolder(run)
+        try await OwnMember.ensure(folder, run: run, identity.instance)
+        let clock = ContinuousClock()
+        let end = clock.now + .seconds(60)
+        while true {
+            do { return try await withStore(address, folder: folder) { _ in } } catch let error as CoveyError
+                where error.code == .unavailable && clock.now < end
+            {
+                try await clock.sleep(for: .milliseconds(200))
+            }
+        }
     }
 
     private static func newIncarnation() -> String {

@@ -46,17 +46,30 @@ struct OwnMember: Sendable {
         return address
     }
 
+    /// Sees to it that the member of a root runs whose daemon does not: it is to be filled.
+    static func ensure(_ folder: String, run: String, _ instance: InstanceID) async throws {
+        try await withGuard(run, instance) { client in
+            _ = try await EtcdMember(place(folder, instance), supervisor: client, pool: BlockingPool()).start()
+        }
+    }
+
     /// Ends the member of a root, which stays stored. Nothing where there is none.
     static func end(_ folder: String, run: String, _ instance: InstanceID) async throws {
         guard fileExists("\(folder)/etcd/member.json") else { return }
+        try await withGuard(run, instance) { try await EtcdMember.end($0) }
+    }
+
+    /// Runs with the root's guard: the one that runs, or else the one beside this program.
+    private static func withGuard(
+        _ run: String, _ instance: InstanceID, _ body: (GuardClient) async throws -> Void
+    ) async throws {
         let reactor = try Reactor()
         defer { reactor.shutdown() }
-        // The guard beside this program, where none runs that has the member.
         let program = "\(parentFolder(try linkTarget("/proc/self/exe")))/covey-guard"
         let client = try await GuardLauncher(
             program: program, runFolder: run, instance: instance, reactor: reactor
         ).connect()
-        do { try await EtcdMember.end(client) } catch {
+        do { try await body(client) } catch {
             await client.close()
             throw error
         }

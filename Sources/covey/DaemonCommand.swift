@@ -26,7 +26,10 @@ struct DaemonCommand: AsyncParsableCommand {
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel: String?
 
-    @Option(help: "Where state is kept: sqlite, etcd (a member of its own), or etcd://HOST:PORT,…/PREFIX?ca=FILE&cert=FILE&key=FILE.")
+    @Option(
+        help:
+            "Where state is kept: sqlite, etcd (a member of its own), or etcd://HOST:PORT,…/PREFIX?ca=FILE&cert=FILE&key=FILE."
+    )
     var store: String?
 
     @Flag(help: "Make the root's folders and identity, print its instance id, and end.")

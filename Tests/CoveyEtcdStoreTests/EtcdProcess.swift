@@ -29,9 +29,10 @@ final class EtcdProcess: Sendable {
     ///   - folder: What it writes lies below it.
     ///   - cluster: Names and peer URLs of all members.
     ///   - tls: The folder of certificates; nil is without TLS.
+    ///   - joins: Whether the cluster is there already.
     init(
         _ name: String, folder: String, ports: (client: Int, peer: Int), cluster: String, tls: String?,
-        arguments more: [String] = []
+        arguments more: [String] = [], joins: Bool = false
     ) {
         self.name = name
         self.folder = folder
@@ -42,7 +43,8 @@ final class EtcdProcess: Sendable {
         var arguments = [
             "/usr/bin/etcd", "--name", name, "--data-dir", "\(folder)/\(name)", "--logger", "zap", "--log-level",
             "warn", "--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
-            "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, "--initial-cluster-state", "new",
+            "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, "--initial-cluster-state",
+            joins ? "existing" : "new",
             "--initial-cluster-token", folder, "--pre-vote",
         ]
         if let tls {
@@ -71,6 +73,13 @@ final class EtcdProcess: Sendable {
         try process.descriptor.send(SIGKILL)
         while try process.descriptor.reap() == nil { try await Task.sleep(for: .milliseconds(5)) }
         running.withLock { $0 = nil }
+    }
+
+    /// How it has ended by itself; nil while it runs.
+    func ending() throws -> ProcessDescriptor.Ending? {
+        guard let process = running.withLock({ $0 }), let ending = try process.descriptor.reap() else { return nil }
+        running.withLock { $0 = nil }
+        return ending
     }
 
     /// Stops its threads.

@@ -69,10 +69,26 @@ struct OwnMemberTests {
             #expect(moved.code == 0, "\(moved)")
             try host.configure("store: sqlite\n")
             try await host.start()
+            #expect(try await host.succeed("volume", "ls", "-q").lines == ["data"])
+
+            // And back, also where the member does not run.
+            try await host.stopDaemon()
+            for member in try members(host) { kill(member.pid, SIGKILL) }
+            let back = try await runProgram(
+                host.programs.covey, ["system", "move", "--to", "etcd", "--root", host.root])
+            #expect(back.code == 0, "\(back)")
+            try host.configure("store: etcd\n")
+            try await host.start()
             try await host.succeed("volume", "rm", "data")
         } catch { failure = error }
+        if failure != nil { for member in try members(host) { kill(member.pid, SIGKILL) } }
         try await host.stopDaemon()
         try await end(host)
+        try host.configure("store: sqlite\n")
+        // What is looked at now is the host alone; the state has gone with its member.
+        for name in ["store.json", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"] {
+            try removeFile("\(host.root)/state/\(name)")
+        }
         let left = await host.end()
         #expect(left.isEmpty, "\(left)")
         if let failure { throw failure }
