@@ -62,7 +62,8 @@ package enum SettingKey: String, CaseIterable, Sendable {
         case .registryPlainHTTP: "registries that are spoken to without TLS: localhost:5000, more after commas"
         case .socketGroup: "the group whose members may use the daemon; empty is root's own"
         case .socketPath: "the API's Unix socket"
-        case .store: "where state is kept: sqlite, etcd (a member of its own), or etcd://HOST:PORT,…/PREFIX?ca=FILE&cert=FILE&key=FILE"
+        case .store:
+            "where state is kept: sqlite, etcd (a member of its own), or etcd://HOST:PORT,…/PREFIX?ca=FILE&cert=FILE&key=FILE"
         }
     }
 }
