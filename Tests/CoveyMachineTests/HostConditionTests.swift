@@ -130,6 +130,7 @@ struct HostConditionTests {
 extension TestHost {
     /// Gives a key of the store, while no daemon runs, another value; hexadecimal. Returns the one before.
     fileprivate func exchangeRecord(_ key: String, with value: String) async throws -> String {
+        if let etcd { return try await etcd.exchange(key, with: value) }
         let script = """
             import sqlite3, sys
             path, key, value = sys.argv[1:]

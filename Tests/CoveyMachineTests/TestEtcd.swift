@@ -31,6 +31,26 @@ final class TestEtcd: Sendable {
     /// The address of a store on it.
     func address(_ prefix: String = "test") -> String { "etcd://127.0.0.1:\(client)/\(prefix)" }
 
+    /// Puts other bytes, in hex, in place of a value, and gives the old ones.
+    func exchange(_ key: String, with value: String) async throws -> String {
+        let script = """
+            import subprocess, sys
+            endpoint, key, value = sys.argv[1:]
+            def control(*words, **more):
+                command = ["etcdctl", "--endpoints", endpoint] + list(words)
+                words = {"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"}
+                return subprocess.run(command, check=True, capture_output=True, env=words, **more).stdout
+            old = control("get", "--print-value-only", key)[:-1]
+            assert old
+            control("put", key, input=bytes.fromhex(value))
+            print(old.hex())
+            """
+        let outcome = try await runProgram(
+            "python3", ["-c", script, "127.0.0.1:\(client)", "test/\(key)", value])
+        guard outcome.code == 0 else { throw CoveyError(.failure, "the record \(key) was not exchanged: \(outcome)") }
+        return outcome.lines.first ?? ""
+    }
+
     /// Starts it, with what it has.
     func start() throws {
         let started = try Child(arguments, log: "\(folder)/etcd.log")

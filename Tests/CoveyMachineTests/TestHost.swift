@@ -31,7 +31,7 @@ final class TestHost: Sendable {
     }
 
     /// The etcd of a host in a run on etcd.
-    private let etcd: TestEtcd?
+    let etcd: TestEtcd?
     /// What ends every configuration file.
     private let fixed: String
 
