@@ -18,6 +18,7 @@ import Testing
         ["registry", "login", "localhost:5000"], ["registry", "logout", "localhost:5000"],
         ["image", "tag", "debian", "base"], ["image", "prune", "--all", "--dry-run"], ["system", "df"],
         ["system", "backup", "/tmp/b"], ["system", "restore", "/tmp/b"], ["system", "move", "--to", "sqlite"],
+        ["system", "uninstall"],
         ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
         ["image", "register", "web", "/tmp/root.ext4"], ["image", "promote", "web", "web:2"], ["image", "catalog"],
         ["kernel", "pull", "acme/6.1"], ["kernel", "catalog"], ["kernel", "import", "debian"],
