@@ -134,6 +134,19 @@ extension CoveyClient {
         return try await mutate { try await machines.restart(request, options: options) }
     }
 
+    /// Gives it another name.
+    package func renameMachine(
+        _ name: String, to newName: String, requestID: String = requestID()
+    ) async throws -> VirtualMachine {
+        var message = Covey_V1_RenameVirtualMachineRequest()
+        message.tenant = tenant
+        message.requestID = requestID
+        message.name = name
+        message.newName = newName
+        let request = message
+        return try await mutate { try await machines.rename(request, options: options) }.subject
+    }
+
     /// Asks for it to be deleted; `force` also while it runs.
     package func deleteMachine(
         _ name: String, force: Bool = false, requestID: String = requestID()

@@ -40,7 +40,10 @@ package final class AgentServer {
         self.loop = loop
         self.hello = hello
         self.duties = duties
-        if let configured { defaults = ProgramDefaults(configured, resetsOOMScore: true) }
+        if let configured {
+            defaults = ProgramDefaults(configured, resetsOOMScore: true)
+            self.hello.hostname = configured.hostname
+        }
         self.link = try AgentLink(link, loop: loop)
     }
 
@@ -187,6 +190,7 @@ package final class AgentServer {
         case .setNetwork(let network, let hostname):
             guard hello.configured else { throw CoveyError(.conflict, "the machine is not configured") }
             try duties.setNetwork(network, hostname: hostname)
+            hello.hostname = hostname ?? hello.hostname
         case .listeningPorts: reply.ports = ListeningSockets.all()
         case .usage: reply.usage = try MachineUsage.read()
         }
@@ -202,6 +206,7 @@ package final class AgentServer {
         if hello.configured { return .already }
         defaults = ProgramDefaults(configuration, resetsOOMScore: try duties.configure(configuration))
         hello.configured = true
+        hello.hostname = configuration.hostname
         loop.post { self.tell(.configured) }
         switch configuration.purpose {
         case .program(let program):

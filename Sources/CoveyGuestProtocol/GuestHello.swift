@@ -61,12 +61,14 @@ package struct GuestHello: Hashable, Sendable {
     package var configured: Bool
     /// What kept the agent from preparing the machine (no root disk); such a guest cannot be configured, only shut down.
     package var problem: CoveyError?
+    /// The host name that the machine was told last; nil before, and where the agent does not say so.
+    package var hostname: String?
 
     /// Makes a hello.
     package init(
         protocolVersion: UInt32 = guestProtocolVersion, abilities: GuestAbilities, agentVersion: String,
         bootID: String, kernelRelease: String = "", timings: GuestBootTimings = GuestBootTimings(),
-        configured: Bool = false, problem: CoveyError? = nil
+        configured: Bool = false, problem: CoveyError? = nil, hostname: String? = nil
     ) {
         self.protocolVersion = protocolVersion
         self.abilities = abilities
@@ -76,6 +78,7 @@ package struct GuestHello: Hashable, Sendable {
         self.timings = timings
         self.configured = configured
         self.problem = problem
+        self.hostname = hostname
     }
 }
 

@@ -14,6 +14,7 @@ extension GuestHello {
         out.put(8, signed: timings.rootMounted?.wholeMicroseconds)
         out.put(9, flag: configured)
         out.put(10, problem)
+        out.put(11, hostname)
         return out.bytes
     }
 
@@ -29,7 +30,8 @@ extension GuestHello {
             protocolVersion: version, abilities: GuestAbilities(rawValue: try fields.number(2) ?? 0),
             agentVersion: fields.plainText(3) ?? "", bootID: fields.plainText(4) ?? "",
             kernelRelease: fields.plainText(5) ?? "",
-            timings: timings, configured: try fields.flag(9), problem: try fields.error(10))
+            timings: timings, configured: try fields.flag(9), problem: try fields.error(10),
+            hostname: fields.plainText(11))
     }
 }
 

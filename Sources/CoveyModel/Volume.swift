@@ -30,7 +30,7 @@ package enum VolumeFormat: String, Codable, Sendable, CaseIterable {
 package struct VolumeAttachment: Hashable, Codable, Sendable {
     /// The machine.
     package var machine: MachineID
-    /// Its name when the volume was attached, for people.
+    /// Its name, for people; it follows when the machine is renamed.
     package var name: String
     /// Where the machine sees it.
     package var path: String

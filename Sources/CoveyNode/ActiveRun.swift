@@ -14,6 +14,11 @@ struct ActiveRun {
     let link: Task<Void, Never>
     /// The session, while there is one.
     var session: (any GuestSession)?
+    /// The host name that the guest of this session has or is being told; empty where the agent does not say, nil
+    /// before it is configured.
+    var guestName: String?
+    /// Tells the guest another name.
+    var telling: Task<Void, Never>?
     /// Records execs by id.
     var recorders: [String: Task<Void, Never>] = [:]
     /// Gives an agent that has ended a while to come back.
@@ -67,10 +72,12 @@ struct ActiveRun {
         link.cancel()
         events.cancel()
         guestAlarm?.cancel()
+        telling?.cancel()
         for recorder in recorders.values { recorder.cancel() }
         await session?.close()
         await link.value
         await events.value
+        await telling?.value
         for recorder in recorders.values { await recorder.value }
     }
 }

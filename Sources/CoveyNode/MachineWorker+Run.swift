@@ -67,6 +67,8 @@ extension MachineWorker {
         run?.guestAlarm?.cancel()
         run?.session = session
         let hello = session.hello
+        run?.telling?.cancel()
+        run?.guestName = hello.configured ? hello.hostname ?? "" : nil
         if active.answeredAt == nil {
             run?.answeredAt = host.clock.uptime()
             if let from = hello.timings.agentStarted, let to = hello.timings.rootMounted { run?.agentTook = to - from }
@@ -91,6 +93,7 @@ extension MachineWorker {
                         image: image, mounts: try await guestMounts(machine, hello.abilities),
                         network: try await guestNetwork(machine, hello.abilities),
                         certificates: hello.abilities.contains(.certificates) ? host.settings.certificates : []))
+                run?.guestName = machine.metadata.name
             } else {
                 try await session.setClock(host.clock.now())
                 try await started()

@@ -83,7 +83,12 @@ actor MachineWorker {
             }
             guard try await perform(next(machine), machine) else { break }
         }
-        if let machine = try await load() { try await settleOperations(machine) } else { gone = true }
+        guard let machine = try await load() else {
+            gone = true
+            return
+        }
+        try await settleOperations(machine)
+        await followName(machine)
     }
 
     private func load() async throws -> VirtualMachine? {

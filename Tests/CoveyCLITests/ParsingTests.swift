@@ -17,7 +17,8 @@ import Testing
         ["image", "export", "alpine", "alpine.tar"], ["image", "import", "alpine.tar"],
         ["registry", "login", "localhost:5000"], ["registry", "logout", "localhost:5000"],
         ["image", "tag", "debian", "base"], ["image", "prune", "--all", "--dry-run"], ["system", "df"],
-        ["system", "backup", "/tmp/b"], ["system", "restore", "/tmp/b"], ["system", "move", "--to", "sqlite"],
+        ["system", "uninstall"], ["system", "backup", "/tmp/b"], ["system", "restore", "/tmp/b"],
+        ["system", "move", "--to", "sqlite"],
         ["image", "inspect", "debian"], ["image", "rm", "debian"], ["kernel", "ls"],
         ["image", "register", "web", "/tmp/root.ext4"], ["image", "promote", "web", "web:2"], ["image", "catalog"],
         ["kernel", "pull", "acme/6.1"], ["kernel", "catalog"], ["kernel", "import", "debian"],
@@ -27,6 +28,7 @@ import Testing
         ["volume", "resize", "data", "--size", "2G"], ["volume", "snapshot", "data", "copy"], ["volume", "rm", "data"],
         ["network", "ls"], ["network", "create", "web"], ["network", "set", "web", "--isolated"],
         ["network", "inspect", "web"], ["network", "rm", "web"], ["vm", "set", "web", "--egress", "closed"],
+        ["vm", "rename", "web", "shop"],
         ["vm", "ports", "web"], ["vm", "stats"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
@@ -210,6 +212,7 @@ import Testing
             ["network", "create", "web", "--isolated", "--shared"], ["network", "set", "web"], ["vm", "set", "web"],
             ["vm", "set", "web", "--unpublish", "80:80"], ["vm", "stats", "--interval", "1ms"],
             ["run", "--volume", "data:/d:rx", "x"], ["doctor", "--purge", "x"], ["completion", "tcsh"], ["vm", "rm"],
+            ["vm", "rename", "web"],
         ])
     func usage(_ arguments: [String]) async {
         #expect(await CommandLineProgram.run(arguments: arguments) == 2)

@@ -83,11 +83,19 @@ struct FiguresTests {
             }
             try await session.configure(GuestConfiguration(hostname: "h", purpose: .idle))
             try await session.setNetwork(MessageTests.network, hostname: "copy")
+            await session.close()
+            let next = try await harness.connect()
+            #expect(next.hello.hostname == "copy", "the next session says which name the machine has")
+            try await next.setNetwork(MessageTests.network, hostname: nil)
+            await next.close()
+            let last = try await harness.connect()
+            #expect(last.hello.hostname == "copy")
             #expect(
                 harness.record.all == [
                     "configure h", "network \(MessageTests.network.interfaces.map(\.mac)) copy",
+                    "network \(MessageTests.network.interfaces.map(\.mac)) -",
                 ])
-            await session.close()
+            await last.close()
         }
     }
 }

@@ -92,6 +92,9 @@ import Testing
     @Test("hello, events and exits survive the wire")
     func others() throws {
         #expect(try GuestHello.decode(MessageTests.hello.encoded) == MessageTests.hello)
+        var named = MessageTests.hello
+        named.hostname = "web"
+        #expect(try GuestHello.decode(named.encoded) == named)
         let events: [GuestEvent] = [
             .configured, .started, .execEnded(id: "x", .exited(3)), .rebooting, .poweringOff(reason: "r"), .goingDown,
         ]

@@ -43,8 +43,22 @@ struct NetworkTests {
             #expect(try await host.address("two") == address, "an address is the machine's own")
             #expect(try await host.guest("one", "ping -c 1 -W 3 two.vm").code == 0)
 
-            try await host.succeed("vm", "rm", "-f", "two")
-            let gone = try await host.guest("one", "nslookup two.vm")
+            try await host.succeed("vm", "rename", "two", "deux")
+            try await eventually("the new name is answered") {
+                try await host.guest("one", "ping -4 -c 1 -W 3 deux.vm").text.contains("from \(address)")
+            }
+            let former = try await host.guest("one", "nslookup two.vm")
+            #expect(former.code != 0 && former.text.contains("NXDOMAIN"), "\(former)")
+            try await eventually("the machine goes by it") {
+                try await host.guest("deux", "hostname").text == "deux\n"
+            }
+            let files = try await host.guest("deux", "cat /etc/hostname; grep -c two /etc/hosts; ping -c 1 -W 3 deux")
+            #expect(files.text.hasPrefix("deux\n0\n") && files.text.contains("1 packets received"), "\(files)")
+            let named = try await host.run("vm", "rename", "deux", "one")
+            #expect(named.code == 4 && named.error.contains("vm one exists already"), "\(named)")
+
+            try await host.succeed("vm", "rm", "-f", "deux")
+            let gone = try await host.guest("one", "nslookup deux.vm")
             #expect(gone.code != 0, "\(gone)")
             try await host.create("two")
             let next = try await host.address("two")

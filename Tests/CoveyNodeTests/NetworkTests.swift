@@ -1,3 +1,4 @@
+import CoveyGuestProtocol
 import CoveyModel
 import CoveyNetwork
 import CoveyNode
@@ -10,6 +11,15 @@ import Testing
 extension Rig {
     /// What was applied last.
     fileprivate var carried: NetworkState { networks.state.withLock(\.applied) }
+
+    /// Waits until these names of machines are answered, and no others.
+    fileprivate func answers(_ names: [String]) async throws {
+        try await withDeadline(.seconds(60), "\(names)") { [networks] in
+            while networks.state.withLock({ $0.names.interfaces.map(\.name) != names }) {
+                try await Task.sleep(for: .milliseconds(2))
+            }
+        }
+    }
 
     /// Waits until the host carries what it should.
     fileprivate func carries(_ what: String, _ holds: @escaping @Sendable (NetworkState) -> Bool) async throws {
@@ -73,6 +83,46 @@ extension Rig {
                 rig.network.metadata.id, requestID: "set", change)
             try await rig.carries("the network's change") { $0.networks.first?.spec.reachesHost == true }
             #expect(rig.networks.state.withLock(\.made) == 1, "the tap is the one it was")
+        }
+    }
+
+    @Test("a renamed machine's names follow, its guest's too, also where it is renamed while no daemon is there")
+    func renaming() async throws {
+        try await Rig.with { rig in
+            try rig.start()
+            for name in ["web", "plain"] {
+                let (_, created) = try await rig.create(name) { if name == "plain" { $0.networks = [] } }
+                _ = try await rig.wait(created)
+            }
+            func rename(_ old: String, _ new: String) async throws -> VirtualMachine {
+                try await rig.repositories.machines.rename(.standard, old, to: new, requestID: "\(old) \(new)")
+            }
+            func follows(_ machine: VirtualMachine) async throws {
+                let name = "vm-\(machine.metadata.id)-1"
+                try await withDeadline(.seconds(60), "the guest's name") {
+                    while rig.host.guestHostname(name) != machine.metadata.name {
+                        try await Task.sleep(for: .milliseconds(2))
+                    }
+                }
+            }
+            let web = try await rename("web", "shop")
+            try await follows(web)
+            try await rig.answers(["shop"])
+            #expect(rig.carried.interfaces.map(\.name) == ["shop"])
+            #expect(rig.networks.state.withLock(\.made) == 1, "the tap is the one it was")
+            let hosts = rig.host.guestNetwork("vm-\(web.metadata.id)-1")?.hosts ?? []
+            #expect(Set(hosts.flatMap(\.names)) == ["shop.vm", "shop"])
+            try await follows(try await rename("plain", "simple"))
+
+            await rig.kill()
+            let later = try await rename("shop", "store")
+            let other = try await rename("simple", "shop")
+            try rig.start()
+            try await follows(later)
+            try await follows(other)
+            try await rig.answers(["store"])
+            #expect(try await rig.repositories.machines.get(.standard, "shop").metadata.id == other.metadata.id)
+            #expect(rig.host.processes.count == 2, "nothing was restarted")
         }
     }
 

@@ -201,6 +201,32 @@ import Testing
         }
     }
 
+    @Test("a machine is renamed while it runs, a repeat changes nothing, and a taken or bad name is refused")
+    func renames() async throws {
+        try await TestServer.with { test in
+            let machine = try await test.addMachine("web")
+            try await test.addMachine("db")
+            try await test.call { client in
+                let renamed = try await client.renameMachine("web", to: "shop", requestID: "r")
+                #expect(renamed.metadata.name == "shop" && renamed.metadata.id == machine.metadata.id)
+                #expect(renamed.metadata.generation == machine.metadata.generation + 1)
+                #expect(try await client.renameMachine("web", to: "shop", requestID: "r") == renamed)
+                let again = await failure { try await client.renameMachine("web", to: "shop") }
+                #expect(again?.code == .notFound && again?.remedy != nil)
+                let taken = await failure { try await client.renameMachine("shop", to: "db") }
+                #expect(taken?.code == .conflict && taken?.message == "vm db exists already")
+                for name in ["", "Shop", "a.b", "-a"] {
+                    #expect((await failure { try await client.renameMachine("shop", to: name) })?.code == .invalid)
+                }
+                #expect((await failure { try await client.renameMachine("", to: "x") })?.code == .invalid)
+                let byID = try await client.renameMachine(machine.metadata.id.description, to: "web")
+                #expect(byID.metadata.name == "web")
+                let all = try await client.listMachines()
+                #expect(all.map(\.metadata.name) == ["db", "web"])
+            }
+        }
+    }
+
     @Test("a list has all pages and selects by label")
     func lists() async throws {
         try await TestServer.with { test in

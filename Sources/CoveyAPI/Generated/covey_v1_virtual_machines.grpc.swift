@@ -230,6 +230,19 @@ package enum Covey_V1_VirtualMachines: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Rename" metadata.
+        package enum Rename: Sendable {
+            /// Request type for "Rename".
+            package typealias Input = Covey_V1_RenameVirtualMachineRequest
+            /// Response type for "Rename".
+            package typealias Output = Covey_V1_VirtualMachineMutation
+            /// Descriptor for "Rename".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.VirtualMachines"),
+                method: "Rename",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "covey.v1.VirtualMachines" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Create.descriptor,
@@ -247,7 +260,8 @@ package enum Covey_V1_VirtualMachines: Sendable {
             Logs.descriptor,
             Update.descriptor,
             ListPorts.descriptor,
-            GetFigures.descriptor
+            GetFigures.descriptor,
+            Rename.descriptor
         ]
     }
 }
@@ -525,6 +539,24 @@ extension Covey_V1_VirtualMachines {
             request: GRPCCore.StreamingServerRequest<Covey_V1_GetFiguresRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_GetFiguresResponse>
+
+        /// Handle the "Rename" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a machine another name, also while it runs: what answers to the old one follows.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_RenameVirtualMachineRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_VirtualMachineMutation` messages.
+        func rename(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_RenameVirtualMachineRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_VirtualMachineMutation>
     }
 
     /// Service protocol for the "covey.v1.VirtualMachines" service.
@@ -786,6 +818,24 @@ extension Covey_V1_VirtualMachines {
             request: GRPCCore.ServerRequest<Covey_V1_GetFiguresRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Covey_V1_GetFiguresResponse>
+
+        /// Handle the "Rename" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a machine another name, also while it runs: what answers to the old one follows.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_RenameVirtualMachineRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_VirtualMachineMutation` message.
+        func rename(
+            request: GRPCCore.ServerRequest<Covey_V1_RenameVirtualMachineRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation>
     }
 
     /// Simple service protocol for the "covey.v1.VirtualMachines" service.
@@ -1049,6 +1099,24 @@ extension Covey_V1_VirtualMachines {
             request: Covey_V1_GetFiguresRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Covey_V1_GetFiguresResponse
+
+        /// Handle the "Rename" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a machine another name, also while it runs: what answers to the old one follows.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_RenameVirtualMachineRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_VirtualMachineMutation` to respond with.
+        func rename(
+            request: Covey_V1_RenameVirtualMachineRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_VirtualMachineMutation
     }
 }
 
@@ -1232,6 +1300,17 @@ extension Covey_V1_VirtualMachines.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Covey_V1_VirtualMachines.Method.Rename.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_RenameVirtualMachineRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_VirtualMachineMutation>(),
+            handler: { request, context in
+                try await self.rename(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -1386,6 +1465,17 @@ extension Covey_V1_VirtualMachines.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_GetFiguresResponse> {
         let response = try await self.getFigures(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func rename(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_RenameVirtualMachineRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_VirtualMachineMutation> {
+        let response = try await self.rename(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1613,6 +1703,19 @@ extension Covey_V1_VirtualMachines.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Covey_V1_GetFiguresResponse> {
         return GRPCCore.ServerResponse<Covey_V1_GetFiguresResponse>(
             message: try await self.getFigures(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func rename(
+        request: GRPCCore.ServerRequest<Covey_V1_RenameVirtualMachineRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation> {
+        return GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation>(
+            message: try await self.rename(
                 request: request.message,
                 context: context
             ),
@@ -1960,6 +2063,29 @@ extension Covey_V1_VirtualMachines {
             deserializer: some GRPCCore.MessageDeserializer<Covey_V1_GetFiguresResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_GetFiguresResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Rename" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a machine another name, also while it runs: what answers to the old one follows.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_RenameVirtualMachineRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_RenameVirtualMachineRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_VirtualMachineMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func rename<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_RenameVirtualMachineRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_RenameVirtualMachineRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_VirtualMachineMutation>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -2478,6 +2604,40 @@ extension Covey_V1_VirtualMachines {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Rename" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Gives a machine another name, also while it runs: what answers to the old one follows.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_RenameVirtualMachineRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_RenameVirtualMachineRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_VirtualMachineMutation` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func rename<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_RenameVirtualMachineRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_RenameVirtualMachineRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_VirtualMachineMutation>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_VirtualMachines.Method.Rename.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -2895,6 +3055,35 @@ extension Covey_V1_VirtualMachines.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_GetFiguresRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_GetFiguresResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Rename" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives a machine another name, also while it runs: what answers to the old one follows.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_RenameVirtualMachineRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func rename<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_RenameVirtualMachineRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.rename(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_RenameVirtualMachineRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_VirtualMachineMutation>(),
             options: options,
             onResponse: handleResponse
         )
@@ -3380,6 +3569,39 @@ extension Covey_V1_VirtualMachines.ClientProtocol {
             metadata: metadata
         )
         return try await self.getFigures(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Rename" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Gives a machine another name, also while it runs: what answers to the old one follows.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func rename<Result>(
+        _ message: Covey_V1_RenameVirtualMachineRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_RenameVirtualMachineRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.rename(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -7,6 +7,6 @@ struct VMCommand: AsyncParsableCommand {
         subcommands: [
             VMCreateCommand.self, VMStartCommand.self, VMStopCommand.self, VMKillCommand.self, VMRestartCommand.self,
             VMRemoveCommand.self, VMListCommand.self, VMInspectCommand.self, VMWaitCommand.self,
-            VMTimelineCommand.self, VMSetCommand.self, VMPortsCommand.self, VMStatsCommand.self,
+            VMTimelineCommand.self, VMSetCommand.self, VMRenameCommand.self, VMPortsCommand.self, VMStatsCommand.self,
         ])
 }

@@ -16,6 +16,7 @@ package enum MethodRules {
         "covey.v1.VirtualMachines/ListExecs": .tenant(Permission(.vm, .read)),
         "covey.v1.VirtualMachines/Logs": .tenant(Permission(.vm, .use)),
         "covey.v1.VirtualMachines/Update": .tenant(Permission(.vm, .change)),
+        "covey.v1.VirtualMachines/Rename": .tenant(Permission(.vm, .change)),
         "covey.v1.VirtualMachines/ListPorts": .tenant(Permission(.vm, .read)),
         "covey.v1.VirtualMachines/GetFigures": .tenant(Permission(.vm, .read)),
         "covey.v1.Images/Build": .tenant(Permission(.image, .create)),

@@ -37,6 +37,7 @@ extension Covey_V1_StopVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_KillVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_RestartVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_DeleteVirtualMachineRequest: MutationMessage {}
+extension Covey_V1_RenameVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_ListExecsRequest: TenantMessage {}
 extension Covey_V1_LogsRequest: TenantMessage {}
 extension Covey_V1_BuildImageRequest: MutationMessage {}

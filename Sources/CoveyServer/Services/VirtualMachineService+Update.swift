@@ -40,6 +40,19 @@ extension VirtualMachineService {
         return answer
     }
 
+    package func rename(
+        request: Covey_V1_RenameVirtualMachineRequest, context call: ServerContext
+    ) async throws -> Covey_V1_VirtualMachineMutation {
+        guard !request.name.isEmpty else { throw CoveyError(.invalid, "the request names no vm") }
+        // By the name as it was written: a repeat comes when that is nobody's, or another's.
+        let machine = try await context.repositories.machines.rename(
+            try Tenant(named: request.tenant), request.name, to: request.newName,
+            requestID: context.requestID(request.requestID))
+        var answer = Covey_V1_VirtualMachineMutation()
+        answer.virtualMachine = Covey_V1_VirtualMachine(machine)
+        return answer
+    }
+
     package func listPorts(
         request: Covey_V1_ListPortsRequest, context call: ServerContext
     ) async throws -> Covey_V1_ListPortsResponse {

@@ -8,8 +8,8 @@ package struct Machines: Sendable {
     /// So many machines fit on a node: each has a uid slot of its own.
     package static let slotsPerNode = 4096
 
-    private let core: RepositoryCore
-    private var table: ResourceTable<VirtualMachine> { ResourceTable(core: core) }
+    let core: RepositoryCore
+    var table: ResourceTable<VirtualMachine> { ResourceTable(core: core) }
 
     init(_ core: RepositoryCore) { self.core = core }
 

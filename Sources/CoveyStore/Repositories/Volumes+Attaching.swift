@@ -155,6 +155,21 @@ extension Volumes {
         }
     }
 
+    /// Adds a machine's new name to the volumes that it has.
+    func rename(
+        _ machine: MachineID, to name: String, in mounts: [VolumeMount], _ draft: inout Draft
+    ) async throws {
+        for id in mounts.compactMap(\.volumeID) {
+            var loaded = try await volumes.load(id)
+            guard let index = loaded.record.spec.attachments.firstIndex(where: { $0.machine == machine }) else {
+                continue
+            }
+            loaded.record.spec.attachments[index].name = name
+            loaded.record.generation += 1
+            draft.replace(loaded.specEntry, try Volume.specFormat.encode(loaded.record, over: loaded.specEntry.value))
+        }
+    }
+
     private func take(
         _ loaded: Loaded<Volume>, from machine: MachineID, _ draft: inout Draft
     ) throws -> Volume {

@@ -52,6 +52,9 @@ extension SimulatedHost {
     /// The network that a guest was told of; nil before, and without one.
     package func guestNetwork(_ name: String) -> GuestNetwork? { processes[name]?.guest.network }
 
+    /// The host name that a guest was told of; nil before.
+    package func guestHostname(_ name: String) -> String? { processes[name]?.guest.hostname }
+
     /// Ends a guest from inside.
     package func end(_ name: String, _ end: RunEnd) {
         change { state in
@@ -100,7 +103,7 @@ package final class SimulatedSession: GuestSession {
         hello = GuestHello(
             abilities: [.exec, .clock, .shutdown, .mounts, .network, .figures], agentVersion: "simulated", bootID: name,
             timings: GuestBootTimings(agentStarted: .milliseconds(1), rootMounted: .milliseconds(2)),
-            configured: process?.guest.configured ?? false)
+            configured: process?.guest.configured ?? false, hostname: process?.guest.hostname)
         let (events, continuation) = AsyncStream<GuestEvent>.makeStream()
         self.events = events
         self.continuation = continuation
