@@ -157,6 +157,33 @@ struct RegistryTests {
         try await eventually("the image can be removed") { try await host.run("image", "rm", name).code == 0 }
     }
 
+    @Test("an image of 100,000 files has all of them in its machine", .host)
+    func manyFiles() async throws {
+        let host = try await TestHost.current()
+        let registry = try await Registry()
+        try await registry.push(
+            "many",
+            """
+            mkdir -p b/rootfs/bin b/rootfs/many
+            cp /bin/busybox b/rootfs/bin/; ln -s busybox b/rootfs/bin/sh
+            python3 - <<'END'
+            import os
+            for number in range(100000):
+                folder = f"b/rootfs/many/{number // 500}"
+                if number % 500 == 0:
+                    os.mkdir(folder)
+                with open(f"{folder}/{number}", "w") as file:
+                    file.write(f"{number}\\n")
+            END
+            """, "--config.cmd /bin/sh", limit: .seconds(300))
+        let name = "\(registry.host)/test/many:1"
+        try await host.succeed("image", "pull", "--plain-http", name, limit: .seconds(300))
+        let count = "busybox find /many -type f | busybox wc -l; busybox cat /many/199/99999"
+        let counted = try await host.run("run", "--rm", name, "--", "/bin/sh", "-c", count, limit: .seconds(180))
+        #expect(counted.lines == ["100000", "99999"], "\(counted)")
+        try await eventually("the image can be removed") { try await host.run("image", "rm", name).code == 0 }
+    }
+
     @Test("a program that is linked against musl runs, in an image that has nothing else", .host)
     func musl() async throws {
         let host = try await TestHost.current()
