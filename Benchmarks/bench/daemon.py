@@ -32,7 +32,7 @@ class Daemon:
                 start_new_session=True)
             self.await_socket()
             self.version = self.run("version")
-            self.run("kernel", "import", "debian", limit=600)
+            self.run("kernel", "import", self.kernel() if self.enter else "debian", limit=600)
             # Builds the image, and fills the page cache, as the reference's files are in it too.
             for _ in range(2):
                 self.run("run", "--rm", "busybox", "--", "true", limit=120)
@@ -40,6 +40,14 @@ class Daemon:
             self.__exit__()
             raise
         return self
+
+    def kernel(self):
+        """Debian's cloud kernel as a file: apt has no network where the daemon is."""
+        depends = subprocess.run(
+            ["apt-cache", "depends", "linux-image-cloud-amd64"], capture_output=True, text=True, check=True).stdout
+        package = re.search(r"Depends: (linux-image-\S+)", depends)[1]
+        subprocess.run(["apt-get", "download", "-q", package], cwd=self.folder, capture_output=True, check=True)
+        return glob.glob(f"{self.folder}/{package}_*.deb")[0]
 
     def await_socket(self):
         end = time.monotonic() + 30
