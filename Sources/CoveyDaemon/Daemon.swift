@@ -60,7 +60,13 @@ package struct Daemon: Sendable {
         try await pool.run { try memory.mountIfNeeded(size: size, instance: identity.instance) }
 
         let guardClient = try await launcher.connect()
-        let facts = HostFactsCache(HostFactsReader(reactor: reactor, supervisor: guardClient, binary: settings.qemu))
+        // They cost a process, and a start has no time for one; where QEMU was missing, it may have come.
+        let reader = HostFactsReader(reactor: reactor, supervisor: guardClient, binary: settings.qemu)
+        let facts = Remembered {
+            await reader.read()
+        } isFresh: {
+            $0.driverFacts.available || $1 < .seconds(60)
+        }
         let driver = QEMUDriver(
             reactor: reactor, supervisor: guardClient, binary: settings.qemu, facts: { await facts.value() })
         var registries = settings.registries
@@ -103,8 +109,7 @@ package struct Daemon: Sendable {
 
         let services = ServiceGroup(
             configuration: .init(
-                services: [
-                    .init(service: MemberService(member: member, store: state.store)),
+                services: (member.map { [.init(service: MemberService(member: $0, store: state.store))] } ?? []) + [
                     .init(service: StoreService(store: state.store)),
                     .init(service: AgentService(agent: agent)),
                     .init(service: ServerService(server: server, onReady: onReady)),
@@ -215,20 +220,25 @@ package struct Daemon: Sendable {
     }
 }
 
-/// The host's facts, read once: they cost a process, and a start has no time for one.
-actor HostFactsCache {
-    private let reader: HostFactsReader
-    private var facts: (value: HostFacts, read: ContinuousClock.Instant)?
+/// Something of the host that costs a look, and is looked at again only when it may have changed.
+actor Remembered<Value: Sendable> {
+    private let read: @Sendable () async -> Value
+    private let isFresh: @Sendable (Value, Duration) -> Bool
+    private var last: (value: Value, read: ContinuousClock.Instant)?
 
-    init(_ reader: HostFactsReader) { self.reader = reader }
+    /// A value that is read by `read`, and again where `isFresh` says no of it and its age.
+    init(
+        _ read: @escaping @Sendable () async -> Value, isFresh: @escaping @Sendable (Value, Duration) -> Bool
+    ) {
+        self.read = read
+        self.isFresh = isFresh
+    }
 
-    /// The facts, at most a minute old where QEMU was missing.
-    func value() async -> HostFacts {
-        if let facts, facts.value.driverFacts.available || facts.read.duration(to: .now) < .seconds(60) {
-            return facts.value
-        }
-        let value = await reader.read()
-        facts = (value, .now)
+    /// The value.
+    func value() async -> Value {
+        if let last, isFresh(last.value, last.read.duration(to: .now)) { return last.value }
+        let value = await read()
+        last = (value, .now)
         return value
     }
 }

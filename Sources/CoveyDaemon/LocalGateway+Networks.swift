@@ -7,7 +7,7 @@ internal import CoveyServer
 extension LocalGateway {
     package func networkFacts(on node: NodeID) async throws -> NetworkHostFacts {
         try check(node)
-        return await networkFacts.value()
+        return await networks.facts()
     }
 
     package func portHolders(on node: NodeID, _ ports: [PublishedPort]) async throws -> [PortHolder] {
@@ -23,23 +23,5 @@ extension LocalGateway {
     package func figures(on node: NodeID, of machine: VirtualMachine) async throws -> MachineFigures {
         try check(node)
         return try await agent.figures(of: machine.metadata.id)
-    }
-}
-
-/// What the host can do for networks, looked at once in a while: every creation of a machine asks.
-actor NetworkFactsCache {
-    private static let lifetime = Duration.seconds(10)
-
-    private let host: any NetworkHost
-    private var facts: (value: NetworkHostFacts, read: ContinuousClock.Instant)?
-
-    init(_ host: any NetworkHost) { self.host = host }
-
-    /// The facts, at most some seconds old.
-    func value() async -> NetworkHostFacts {
-        if let facts, facts.read.duration(to: .now) < NetworkFactsCache.lifetime { return facts.value }
-        let value = await host.facts()
-        facts = (value, .now)
-        return value
     }
 }

@@ -15,7 +15,6 @@ package struct LocalGateway: NodeGateway {
     let registries: RegistryAccess
     let layers: RegistryImages
     let networks: any NetworkHost
-    let networkFacts: NetworkFactsCache
 
     /// A gateway to an agent.
     package init(
@@ -24,7 +23,6 @@ package struct LocalGateway: NodeGateway {
     ) {
         self.layers = layers
         self.networks = networks
-        networkFacts = NetworkFactsCache(networks)
         self.agent = agent
         self.reactor = reactor
         self.registries = registries

@@ -28,7 +28,7 @@ struct Networking: Sendable {
         let upstreams: UpstreamSource =
             settings.resolvers.isEmpty
             ? .file("/etc/resolv.conf") : .fixed(settings.resolvers.map { SocketEndpoint($0, port: 53) })
-        host = OpeningNetwork(base: network, opener: opener)
+        host = DaemonNetwork(base: network, opener: opener)
         names = NamesServer(
             NamesSettings(
                 host: settings.namesEndpoint.map { SocketEndpoint($0.address, port: $0.port) }, upstreams: upstreams,
@@ -37,17 +37,31 @@ struct Networking: Sendable {
     }
 }
 
-/// A host whose openings by name may have gone with each change: what a name names is opened anew when it is asked.
-private struct OpeningNetwork: NetworkHost {
+/// The host as a daemon has it: openings by name may have gone with each change, so that what a name names is opened
+/// anew when it is asked; facts are looked at once in a while, though every creation of a machine asks.
+private struct DaemonNetwork: NetworkHost {
+    private static let lifetime = Duration.seconds(10)
+
     let base: HostNetwork
     let opener: EgressOpener
+    private let remembered: Remembered<NetworkHostFacts>
+
+    init(base: HostNetwork, opener: EgressOpener) {
+        self.base = base
+        self.opener = opener
+        remembered = Remembered {
+            await base.facts()
+        } isFresh: {
+            $1 < DaemonNetwork.lifetime
+        }
+    }
 
     func apply(_ state: NetworkState) async throws -> [NetworkProblem] {
         defer { opener.forget() }
         return try await base.apply(state)
     }
 
-    func facts() async -> NetworkHostFacts { await base.facts() }
+    func facts() async -> NetworkHostFacts { await remembered.value() }
     func tap(_ key: InterfaceKey) async -> String? { await base.tap(key) }
     func open(_ openings: [EgressOpening]) async throws { try await base.open(openings) }
     func figures() async throws -> [InterfaceKey: InterfaceFigures] { try await base.figures() }

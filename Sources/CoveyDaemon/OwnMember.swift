@@ -96,16 +96,12 @@ struct OwnMember: Sendable {
 
 /// Keeps the root's own member of etcd. Stopping it leaves the member running.
 struct MemberService: Service {
-    let member: OwnMember?
+    let member: OwnMember
     let store: any Store
 
     func run() async throws {
         do {
             try await cancelWhenGracefulShutdown {
-                guard let member else {
-                    // A service that ends would end the others.
-                    while true { try await Task.sleep(for: .seconds(86400)) }
-                }
                 try await member.run(store)
             }
         } catch is CancellationError {

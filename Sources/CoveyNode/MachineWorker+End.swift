@@ -133,7 +133,7 @@ extension MachineWorker {
         let driver = try host.driver(handle.driver)
         try await withDeadline(MachineWorker.killLimit, "removing the VMM") { try await driver.destroy(handle) }
         try host.faults.reach("clean.destroyed")
-        try await networks.release(id)
+        await networks.release(id)
         try host.faults.reach("clean.network")
         let (layout, id) = (host.layout, id)
         try await host.pool.run {

@@ -34,7 +34,7 @@ extension MachineWorker {
             let further = try await furtherDisks(begun)
             try host.faults.reach("start.volumes")
             let interfaces = try await networks.carry(begun)
-            undo.add { [networks, id] in try await networks.release(id) }
+            undo.add { [networks, id] in await networks.release(id) }
             if !interfaces.isEmpty { stages.lap("network") }
             try host.faults.reach("start.network")
             let driver = try host.driver(machine.spec.driver)

@@ -72,7 +72,6 @@ actor NetworkKeeper {
             if networks[network] == nil { networks[network] = try await repositories.networks.get(network) }
         }
         let interfaces = try await interfaces(of: machine)
-        if carried[id] == nil { try await refuseHeldPorts(machine) }
         carried[id] = interfaces
         changes += 1
         do {
@@ -95,19 +94,19 @@ actor NetworkKeeper {
             }
             return result
         } catch {
-            // The caller's undo takes it back; a machine that never began has none.
-            carried[id] = nil
-            changes += 1
+            await release(id)
             throw error
         }
     }
 
-    /// Takes a machine's interfaces from the host; idempotent.
-    func release(_ id: MachineID) async throws {
-        guard carried.removeValue(forKey: id) != nil || !isSettled else { return }
+    /// Takes a machine's interfaces from the host; idempotent. A host that refuses keeps no machine from being removed:
+    /// it is said on the node, and the next look takes away what is left.
+    func release(_ id: MachineID) async {
+        carried[id] = nil
         denied[id] = nil
+        guard state != held else { return }
         changes += 1
-        try await settle()
+        await settleOrSay()
     }
 
     /// What a machine's networks are, in the machine's order.
@@ -212,7 +211,7 @@ actor NetworkKeeper {
         await sayOnNode()
         while true {
             try await clock.sleep(NetworkKeeper.interval)
-            guard !carried.isEmpty || held == nil else { continue }
+            guard !carried.isEmpty || held != state else { continue }
             held = nil
             changes += 1
             await settleOrSay()
@@ -334,16 +333,15 @@ actor NetworkKeeper {
         }
     }
 
-    private func refuseHeldPorts(_ machine: VirtualMachine) async throws {
-        guard !machine.spec.ports.isEmpty, let holder = try await host.holders(machine.spec.ports).first else { return }
-        let who = holder.program.map { "\($0)\(holder.pid.map { " (pid \($0))" } ?? "")" } ?? "another program"
-        throw CoveyError(
-            .conflict, "\(who) has port \(holder.port.hostPort)/\(holder.port.transport.rawValue) of this host",
-            remedy: "publish another port, or end that program")
-    }
-
     private func interfaces(of machine: VirtualMachine) async throws -> [HostedInterface] {
-        let owner = user(try await repositories.machines.uidSlot(machine.metadata.id))
+        // A machine keeps its slot for life: one look is enough.
+        let known = named[machine.metadata.id]?.first?.owner
+        let owner: UInt32
+        if let known {
+            owner = known
+        } else {
+            owner = user(try await repositories.machines.uidSlot(machine.metadata.id))
+        }
         return machine.spec.networks.enumerated().compactMap { index, attachment in
             guard let network = attachment.networkID, let address = attachment.address, let mac = attachment.mac else {
                 return nil

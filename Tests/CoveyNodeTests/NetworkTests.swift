@@ -165,6 +165,45 @@ extension Rig {
         }
     }
 
+    @Test("a machine that was there and cannot be carried fails, and nothing of it stays on the host")
+    func refusedLater() async throws {
+        try await Rig.with { rig in
+            try rig.start()
+            let port = PublishedPort(hostPort: 8080, guestPort: 80)
+            let (machine, created) = try await rig.create("one") { $0.ports = [port] }
+            _ = try await rig.wait(created)
+            let id = machine.metadata.id
+            try await rig.want(id, .stopMachine) { $0.wanted = .stopped }
+            try await rig.wait(id, "stopped") { $0?.status.phase == .stopped }
+            rig.networks.state.withLock { $0.holders = [PortHolder(port: port, pid: 7, program: "nginx")] }
+            let start = try await rig.want(id, .startMachine) {
+                $0.wanted = .running
+                $0.startRequest += 1
+            }
+            let error = try await rig.wait(try #require(start)).status.error
+            #expect(error?.message.contains("nginx (pid 7)") == true)
+            try await rig.wait(id, "failed") { $0?.status.phase == .failed }
+            #expect(rig.carried == NetworkState() && rig.networks.state.withLock(\.taps).isEmpty)
+        }
+    }
+
+    @Test("a host that refuses keeps no machine from being removed, and the next look at it takes away what is left")
+    func releasedLater() async throws {
+        try await Rig.with { rig in
+            try rig.start()
+            let (machine, created) = try await rig.create("one")
+            _ = try await rig.wait(created)
+            let id = machine.metadata.id
+            rig.networks.state.withLock { $0.failure = CoveyError(.unavailable, "the kernel is busy") }
+            try await rig.want(id, .deleteMachine) { $0.deleting = true }
+            try await rig.wait(id, "gone") { $0 == nil }
+            #expect(rig.networks.state.withLock(\.taps).count == 1)
+            rig.networks.state.withLock { $0.failure = nil }
+            try await rig.carries("nothing") { $0 == NetworkState() }
+            #expect(rig.networks.state.withLock(\.taps).isEmpty)
+        }
+    }
+
     @Test("a host that cannot for a moment is asked again")
     func putOff() async throws {
         try await Rig.with { rig in

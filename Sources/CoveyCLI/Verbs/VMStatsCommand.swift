@@ -38,6 +38,7 @@ struct VMStatsCommand: Verb {
             if global.printed.format != .table { try show(before, before: []) }
             guard watch || global.printed.format == .table else { return try code(before) }
             repeat {
+                // What the user asked for: figures of so long a time.
                 try await Task.sleep(for: pause)
                 let now = try await client.figures(vms)
                 if watch, Standard.isTerminal(1), global.printed.format == .table {

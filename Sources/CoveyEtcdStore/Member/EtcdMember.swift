@@ -162,6 +162,7 @@ package final class EtcdMember: Sendable {
                 // Until the daemon ends.
                 while true { try await Task.sleep(for: .seconds(3600)) }
             case .restart(let pause):
+                // Back-off: one that dies again at once must not keep the host busy.
                 try await Task.sleep(for: pause)
                 try await revive(record)
             }
@@ -177,6 +178,7 @@ package final class EtcdMember: Sendable {
                 return try await spawn(record)
             } catch let error as CoveyError {
                 note("member", error)
+                // Nothing tells when what kept it from starting is over.
                 try await Task.sleep(for: .seconds(5))
             }
         }
@@ -210,6 +212,7 @@ package final class EtcdMember: Sendable {
             }
             // A member that answers is well.
             try await attempt("member") { _ = try await administration.status() }
+            // A schedule: upkeep comes by time alone.
             try await Task.sleep(for: times.upkeep)
         }
     }

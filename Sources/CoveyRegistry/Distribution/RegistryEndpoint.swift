@@ -191,6 +191,7 @@ final class RegistryEndpoint: Sendable {
                 guard failure.isTransient, let pause = policy.pause(afterFailureWith: 0, asked: failure.pause) else {
                     throw failure.coveyError
                 }
+                // Back-off, or as long as the registry asked for.
                 try await Task.sleep(for: pause)
             }
         }

@@ -97,6 +97,7 @@ package struct BlobTransfer: Sendable {
                 if wanted.digest == nil || wanted.size == nil {
                     try await pool.run { @Sendable () throws in try file.reset() }
                 }
+                // Back-off, or as long as the registry asked for.
                 try await Task.sleep(for: pause)
             } catch let error as CoveyError where error.code == .corrupt {
                 try await pool.run { @Sendable () throws in try removeFile(path) }

@@ -49,7 +49,14 @@ package final class SimulatedNetworks: NetworkHost, NameService {
                 own.taps[key] = "tap\(own.made)"
             }
             own.applied = state
-            return own.problems
+            let held = state.interfaces.compactMap { interface -> NetworkProblem? in
+                guard let holder = own.holders.first(where: { interface.ports.contains($0.port) }) else { return nil }
+                let who = "\(holder.program ?? "another program") (pid \(holder.pid ?? 0))"
+                return NetworkProblem(
+                    key: interface.key, network: interface.network,
+                    error: CoveyError(.conflict, "port \(holder.port.hostPort) is held by \(who)", remedy: "end it"))
+            }
+            return own.problems + held
         }
     }
 
