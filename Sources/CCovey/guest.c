@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -230,6 +231,17 @@ int covey_mount_over(const char *source, const char *target) {
     int result = (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
     int failure = errno;
     close(tree);
+    errno = failure;
+    return result;
+}
+
+int covey_loopback_up(void) {
+    int sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (sender < 0) return -1;
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    int result = ioctl(sender, SIOCSIFFLAGS, &request);
+    int failure = errno;
+    close(sender);
     errno = failure;
     return result;
 }

@@ -30,6 +30,7 @@ package struct Daemon: Sendable {
 
     /// Runs until SIGTERM or SIGINT. `onReady` is called once callers can connect.
     package func run(onReady: @escaping @Sendable () -> Void = {}) async throws {
+        returnFreedMemory()
         let paths = settings.paths
         guard paths.longestSocket.utf8.count <= longestSocketPath else {
             throw CoveyError(

@@ -70,11 +70,11 @@ package struct MachineBoot {
 
     private static func loadModules(_ path: String) {
         guard let list = try? readText(path) else { return }
-        for line in list.split(separator: "\n") {
-            let name = line.trimmed
+        for line in list.utf8.split(separator: UInt8(ascii: "\n")) {
+            let name = Substring(line).trimmed
             guard !name.isEmpty else { continue }
             attempt { () throws(SystemError) in
-                let file = try openFile(name.hasPrefix("/") ? name : "/\(name)", .readOnly)
+                let file = try openFile(name.utf8.first == UInt8(ascii: "/") ? name : "/" + name, .readOnly)
                 if covey_load_module(file.raw) != 0 && errno != EEXIST { throw SystemError("finit_module", name) }
             }
         }
@@ -82,8 +82,8 @@ package struct MachineBoot {
 
     private static func mountRoot() throws(SystemError) {
         let root = try awaitDisk("covey-root")
-        let readOnly = ((try? readText("/proc/cmdline")) ?? "").split(separator: " ")
-            .contains { $0.trimmed == "covey.root=ro" }
+        let readOnly = ((try? readText("/proc/cmdline")) ?? "").utf8.split(separator: UInt8(ascii: " "))
+            .contains { Substring($0).trimmed == "covey.root=ro" }
         try makeFolder("/newroot", mode: 0o755)
         try mountFileSystem(root, "ext4", "/newroot", readOnly ? COVEY_MOUNT_READ_ONLY : 0)
         if !readOnly {
@@ -186,9 +186,12 @@ func attempt(_ body: () throws(SystemError) -> Void) {
 extension StringProtocol {
     /// Without spaces, tabs and newlines around.
     var trimmed: String {
-        var text = self[...]
-        while let last = text.last, last.isWhitespace { text.removeLast() }
-        while let first = text.first, first.isWhitespace { text.removeFirst() }
-        return String(text)
+        // By bytes: what is a character takes tables that a machine's boot is not to wait for.
+        func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+        let bytes = utf8
+        guard let first = bytes.firstIndex(where: { !isSpace($0) }) else { return "" }
+        var end = bytes.endIndex
+        while case let before = bytes.index(end, offsetBy: -1), isSpace(bytes[before]) { end = before }
+        return String(self[first..<end])
     }
 }

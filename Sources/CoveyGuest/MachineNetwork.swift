@@ -1,3 +1,4 @@
+internal import CCovey
 internal import CoveyGuestProtocol
 internal import CoveyModel
 internal import CoveySystem
@@ -10,9 +11,7 @@ enum MachineNetwork {
 
     /// Brings loopback up.
     static func loopback() throws(SystemError) {
-        let socket = try RouteSocket()
-        guard let lo = try socket.links().first(where: { $0.name == "lo" }) else { return }
-        try socket.perform(.link(lo.index, isUp: true), lo.name)
+        try check("ioctl SIOCSIFFLAGS", "lo") { covey_loopback_up() }
     }
 
     /// Sets addresses, routes and lengths of packets, and takes away what an earlier network set and this one lacks.

@@ -81,8 +81,10 @@ enum NetworkFiles {
 
     /// The lines of an image's hosts file that say something of other machines.
     static func kept(of text: String, hostname: String?) -> String {
-        text.split(separator: "\n").compactMap { line -> String? in
-            let fields = line.prefix { $0 != "#" }.split(whereSeparator: { $0 == " " || $0 == "\t" }).map(String.init)
+        text.utf8.split(separator: UInt8(ascii: "\n")).compactMap { line -> String? in
+            let fields = line.prefix { $0 != UInt8(ascii: "#") }
+                .split(whereSeparator: { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") })
+                .map { String(Substring($0)) }
             guard fields.count > 1, let address = IPAddress(fields[0]), !fields.dropFirst().contains(hostname ?? "")
             else { return nil }
             switch address {

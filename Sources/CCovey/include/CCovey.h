@@ -7,6 +7,7 @@
 #include "covey_disks.h"
 #include "covey_kvm.h"
 #include "covey_guest.h"
+#include "covey_memory.h"
 #include "covey_network.h"
 #include "covey_spawn.h"
 #include "covey_tap.h"

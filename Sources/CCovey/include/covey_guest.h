@@ -93,6 +93,9 @@ void covey_guest_reap_for_ever(void);
 // Mounts a file over another, or over a link itself where the target is one (open_tree(2), move_mount(2)).
 int covey_mount_over(const char *source, const char *target);
 
+// Brings loopback up with its addresses: the kernel gives it 127.0.0.1 and ::1 by itself (netdevice(7)).
+int covey_loopback_up(void);
+
 // clock_settime(2) of the wall clock.
 int covey_set_clock(int64_t milliseconds);
 
