@@ -69,7 +69,7 @@ struct RootCommand: AsyncParsableCommand {
             subcommands: [
                 RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self,
                 VMCommand.self, ImageCommand.self, KernelCommand.self, VolumeCommand.self, NetworkCommand.self,
-                RegistryCommand.self,
+                RegistryCommand.self, NodeCommand.self,
                 OperationCommand.self, SystemCommand.self, VersionCommand.self,
                 ConfigCommand.self, DoctorCommand.self, CompletionCommand.self,
             ] + CommandLineProgram.extra)

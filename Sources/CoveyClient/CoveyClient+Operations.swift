@@ -87,6 +87,16 @@ extension CoveyClient {
         try await repeatable { try Node(try await monitoring.nodeFacts(Covey_V1_NodeFactsRequest(), options: options)) }
     }
 
+    /// All nodes of the daemon's store, by name.
+    package func listNodes() async throws -> [Node] {
+        try await pages { token in
+            var message = Covey_V1_ListNodesRequest()
+            message.pageToken = token
+            let answer = try await monitoring.listNodes(message, options: options)
+            return (try answer.items.converted { item throws(CoveyError) in try Node(item) }, answer.nextPageToken)
+        }
+    }
+
     /// What lies in quarantine.
     package func leaks() async throws -> [Leak] {
         try await repeatable {

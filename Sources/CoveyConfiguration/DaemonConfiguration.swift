@@ -67,4 +67,6 @@ package struct DaemonConfiguration: Hashable, Sendable {
     /// Where state is kept: an address that begins with `etcd://`, or `etcd` for a member of the root's own; nil is
     /// the root's own file.
     package var store: String?
+    /// The node's name among the daemons of one store; nil is the host's.
+    package var nodeName: String?
 }

@@ -52,7 +52,7 @@ package struct ResolvedConfiguration: Sendable {
             catalogCA: try reader.path(.catalogCA), network: try reader.word(.networkMode),
             names: try reader.endpoint(.networkNames), resolvers: try reader.addresses(.networkResolvers),
             taps: try reader.number(.networkTaps, 0...256), guestProxy: try reader.text(.guestProxy),
-            guestCA: try reader.path(.guestCA), store: try reader.store())
+            guestCA: try reader.path(.guestCA), store: try reader.store(), nodeName: try reader.nodeName())
         return ResolvedConfiguration(
             configuration: configuration, settings: try SettingKey.allCases.map { try reader.setting($0) })
     }
@@ -229,6 +229,16 @@ private struct SettingReader {
         return value
     }
 
+    /// A node's name; nil for the host's.
+    func nodeName() throws -> String? {
+        let (value, source) = try raw(.nodeName)
+        if value.isEmpty { return nil }
+        do throws(CoveyError) { try Names.checkLabel(value, kind: "node") } catch {
+            throw refusal(.nodeName, value, source, "is no name of a node")
+        }
+        return value
+    }
+
     private func list(_ value: String) -> [String] {
         value.split(whereSeparator: { $0 == "," || $0.isWhitespace }).map { String($0) }
     }
@@ -276,7 +286,8 @@ private struct SettingReader {
         case .networkMode: "auto"
         case .networkNames: "127.0.0.153:5354"
         case .networkTaps: "8"
-        case .catalogCA, .catalogSources, .guestCA, .guestProxy, .imageMirror, .networkResolvers, .programGuard,
+        case .catalogCA, .catalogSources, .guestCA, .guestProxy, .imageMirror, .networkResolvers, .nodeName,
+            .programGuard,
             .programGuest, .programQEMU,
             .registryAuthorities, .registryMirrors, .registryPlainHTTP, .socketGroup:
             ""

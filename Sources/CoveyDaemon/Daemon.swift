@@ -56,6 +56,12 @@ package struct Daemon: Sendable {
         let state = try await StateStore.open(
             settings.store, at: member?.address, folder: paths.state, logger: logger)
         let repositories = try await Repositories.open(state.store, ids: ids, now: now)
+        let nodeName = settings.nodeName ?? host.name
+        do { try await repositories.nodes.claim(nodeName, for: identity.node) } catch {
+            await member?.close()
+            try await state.close()
+            throw error
+        }
         let memory = MemoryFileSystem(path: paths.layout.memory)
         let size = settings.guestMemory ?? ByteCount(host.memory.bytes / 10 * 9)
         try await pool.run { try memory.mountIfNeeded(size: size, instance: identity.instance) }
@@ -106,12 +112,16 @@ package struct Daemon: Sendable {
         try await makeDefaultNetwork(networking.host, repositories)
         let conditions = [try await routeNames(identity.instance, pool, now())].compactMap { $0 }
         server.remember(
-            try await register(identity, host, repositories, driver, disks, guardClient, conditions, now))
+            try await register(identity, nodeName, host, repositories, driver, disks, guardClient, conditions, now))
 
         let services = ServiceGroup(
             configuration: .init(
                 services: (member.map { [.init(service: MemberService(member: $0, store: state.store))] } ?? []) + [
                     .init(service: StoreService(store: state.store)),
+                    .init(
+                        service: PresenceService(
+                            nodes: repositories.nodes, node: identity.node, name: nodeName,
+                            isShared: settings.store != nil)),
                     .init(service: AgentService(agent: agent)),
                     .init(service: ServerService(server: server, onReady: onReady)),
                 ],
@@ -198,7 +208,7 @@ package struct Daemon: Sendable {
     }
 
     private func register(
-        _ identity: Identity, _ host: HostReader, _ repositories: Repositories, _ driver: QEMUDriver,
+        _ identity: Identity, _ name: String, _ host: HostReader, _ repositories: Repositories, _ driver: QEMUDriver,
         _ disks: [DiskStrategyFacts], _ supervisor: any ProcessSupervisor,
         _ conditions: [Condition], _ now: @Sendable () -> Timestamp
     ) async throws -> Node {
@@ -214,7 +224,7 @@ package struct Daemon: Sendable {
         }
         let node = Node(
             metadata: Metadata(
-                id: identity.node, name: host.name, tenant: Tenant.standard.description, createdAt: now()),
+                id: identity.node, name: name, tenant: Tenant.standard.description, createdAt: now()),
             status: status)
         try await repositories.nodes.register(node)
         return node

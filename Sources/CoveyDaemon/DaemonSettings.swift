@@ -31,6 +31,8 @@ package struct DaemonSettings: Sendable {
     package var rateLimit: Int?
     /// The address of the store, `etcd://…`, or `etcd` for a member of the root's own; nil is a file below the root.
     package var store: String?
+    /// The node's name among the daemons of one store; nil is the host's.
+    package var nodeName: String?
     /// What is said of registries.
     package var registries: RegistrySettings
     /// The catalogs of images and kernels.

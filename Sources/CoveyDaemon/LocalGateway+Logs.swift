@@ -10,7 +10,7 @@ extension LocalGateway {
         on node: NodeID, _ machine: VirtualMachine, _ query: LogQuery,
         output: @escaping @Sendable (LogChunk) async throws -> Void
     ) async throws {
-        try check(node)
+        try await check(node, machine)
         switch query.source {
         case .exec(let exec): try await program(machine, exec, query, output)
         case .console: try await console(machine, query, output)

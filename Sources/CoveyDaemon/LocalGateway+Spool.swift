@@ -16,7 +16,7 @@ extension LocalGateway {
     }
 
     package func openSpool(on node: NodeID, name: String) async throws -> SpoolToken {
-        try check(node)
+        try await check(node)
         let digits = (0..<2).map { _ in String(UInt64.random(in: 1 << 60 ... .max), radix: 16) }
         let token = SpoolToken(token: digits.joined(), name: name)
         let path = host.spoolPath("\(token)")
@@ -28,7 +28,7 @@ extension LocalGateway {
     }
 
     package func append(on node: NodeID, to spool: SpoolToken, _ part: SpoolPart, _ bytes: [UInt8]) async throws {
-        try check(node)
+        try await check(node)
         let path = path(spool, part)
         try await host.pool.run {
             let file = try openFile(path, [.writeOnly, .append, .create])
@@ -45,7 +45,7 @@ extension LocalGateway {
     package func appendZeros(
         on node: NodeID, to spool: SpoolToken, _ part: SpoolPart, _ count: Int64
     ) async throws {
-        try check(node)
+        try await check(node)
         let path = path(spool, part)
         try await host.pool.run {
             let file = try openFile(path, [.writeOnly, .append, .create])
@@ -55,7 +55,7 @@ extension LocalGateway {
     }
 
     package func catalogEntries(on node: NodeID, of catalog: String?, insecure: Bool) async throws -> [CatalogEntry] {
-        try check(node)
+        try await check(node)
         return try await host.catalogs.entries(of: catalog, insecure: insecure)
     }
 
@@ -72,7 +72,7 @@ extension LocalGateway {
     }
 
     package func finishSpool(on node: NodeID, _ spool: SpoolToken) async throws {
-        try check(node)
+        try await check(node)
         let paths = SpoolPart.allCases.map { path(spool, $0) }
         try await host.pool.run {
             for path in paths where fileExists(path) {
@@ -83,7 +83,7 @@ extension LocalGateway {
     }
 
     package func discardSpool(on node: NodeID, _ spool: SpoolToken) async throws {
-        try check(node)
+        try await check(node)
         let folder = host.spoolFolder("\(spool)")
         try await host.pool.run { try removeTree(folder) }
     }

@@ -30,17 +30,25 @@ package struct LocalGateway: NodeGateway {
 
     var host: MachineHost { agent.host }
 
-    func check(_ node: NodeID) throws {
-        guard node == host.node else {
-            throw CoveyError(.unavailable, "node \(node) cannot be reached from here")
-        }
+    /// Errors: ``ErrorCode/unavailable`` naming the node, where it is another.
+    func check(_ node: NodeID, _ machine: VirtualMachine? = nil) async throws {
+        guard node != host.node else { return }
+        let (there, here) = (
+            try await host.repositories.nodes.name(of: node), try await host.repositories.nodes.name(of: host.node)
+        )
+        throw CoveyError(
+            .unavailable,
+            "\(machine.map { "vm \($0.metadata.name)" } ?? "this") is on node \(there), which the daemon of node \(here) does "
+                + "not reach",
+            remedy: "ask the daemon of node \(there): covey --host, or COVEY_HOST",
+            resource: ResourceReference("node", there))
     }
 
     package func exec(
         on node: NodeID, _ machine: VirtualMachine, _ command: ExecCommand, input: ExecInputs,
         output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws {
-        try check(node)
+        try await check(node, machine)
         let id = machine.metadata.id
         let size = command.size.map { guestSize($0) } ?? GuestTerminalSize()
         let request = GuestExecRequest(
@@ -57,7 +65,7 @@ package struct LocalGateway: NodeGateway {
         on node: NodeID, _ machine: VirtualMachine, _ command: AttachCommand, input: ExecInputs,
         output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws {
-        try check(node)
+        try await check(node, machine)
         let channel = try await agent.channel(machine.metadata.id, command.exec)
         try await output(.started(command.exec))
         let skip = (command.stdoutOffset ?? 0, command.stderrOffset ?? 0)
@@ -72,32 +80,32 @@ package struct LocalGateway: NodeGateway {
     }
 
     package func execs(on node: NodeID, _ machine: VirtualMachine) async throws -> [ExecRecord] {
-        try check(node)
+        try await check(node, machine)
         return try await agent.execs(machine)
     }
 
     package func signal(on node: NodeID, _ machine: VirtualMachine, exec: String, signal: Int32) async throws {
-        try check(node)
+        try await check(node, machine)
         try await agent.signal(machine.metadata.id, exec: exec, signal)
     }
 
     package func leaks(on node: NodeID) async throws -> [Leak] {
-        try check(node)
+        try await check(node)
         return try await agent.leaks()
     }
 
     package func usage(on node: NodeID, without: Set<ImageID>) async throws -> NodeUsage {
-        try check(node)
+        try await check(node)
         return try await host.usage(without: without)
     }
 
     package func collectBlobs(on node: NodeID) async throws {
-        try check(node)
+        try await check(node)
         try await host.collectBlobs()
     }
 
     package func purge(on node: NodeID, leak id: String) async throws {
-        try check(node)
+        try await check(node)
         try await agent.purge(id)
     }
 
@@ -105,7 +113,7 @@ package struct LocalGateway: NodeGateway {
         on node: NodeID, of operation: OperationID,
         output: @escaping @Sendable ([OperationStage]) async throws -> Void
     ) async throws {
-        try check(node)
+        try await check(node)
         let board = agent.progress
         let changes = board.changes()
         let target = try await host.repositories.operations.get(operation).spec.targetID

@@ -70,6 +70,7 @@ package struct OfflineState: Sendable {
                     .conflict, "there is state in \(try StoreRecord.name(of: address)) already",
                     remedy: "keep a backup of it, and give --replace to throw it away")
             }
+            if !isFree { try await refuseOthers(store, "what is in \(try StoreRecord.name(of: address)) cannot go") }
             let replaced = isFree ? nil : try await store.incarnation()
             try await filling.begin("a restore")
             try faults.reach("restore.begun")
@@ -82,6 +83,17 @@ package struct OfflineState: Sendable {
         try StoreRecord(store: name, incarnation: incarnation).save(folder)
         try MoveRecord.remove(folder)
         return Restored(store: name, keys: summary.count, revision: header.revision, incarnation: incarnation)
+    }
+
+    /// What other daemons keep in a store is not this root's to take away. Errors: ``ErrorCode/conflict``.
+    private func refuseOthers(_ store: any Store, _ what: String) async throws {
+        let others = try await store.nodes(besides: try Identity.find(folder)?.node)
+        guard let first = others.first else { return }
+        throw CoveyError(
+            .conflict,
+            "\(what): \(others.count == 1 ? "node \(first) keeps" : "\(first) and other nodes keep") "
+                + "state there, too",
+            remedy: "a store of several daemons stays where it is; back it up: covey system backup")
     }
 
     /// Reads the whole file and checks it.
@@ -184,6 +196,7 @@ package struct OfflineState: Sendable {
             try await old.checkUsable()
             let lineage = try await old.lineage()
             try record.check(lineage)
+            try await refuseOthers(old, "the state cannot be moved")
             try await withStore(move.to, folder: folder) { new in
                 let filling = StoreFilling(new)
                 // Filled by a move that was ended before it was committed.

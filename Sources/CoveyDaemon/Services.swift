@@ -1,3 +1,4 @@
+internal import CoveyModel
 internal import CoveyNode
 internal import CoveyServer
 internal import CoveyStore
@@ -14,6 +15,26 @@ struct StoreService: Service {
                     group.addTask { try await store.run() }
                     group.addTask { try await store.compactRegularly() }
                 }
+            }
+        } catch is CancellationError {
+            // That is how it ends.
+        }
+    }
+}
+
+/// Shows the other daemons of a store that this one runs.
+struct PresenceService: Service {
+    let nodes: Nodes
+    let node: NodeID
+    let name: String
+    /// Whether others may ask: a file is one daemon's.
+    let isShared: Bool
+
+    func run() async throws {
+        do {
+            try await cancelWhenGracefulShutdown {
+                guard isShared else { return try await Task.sleep(for: .seconds(Int64.max >> 8)) }
+                try await nodes.stayPresent(node, as: name, clock: StoreClock())
             }
         } catch is CancellationError {
             // That is how it ends.

@@ -140,6 +140,8 @@ package enum ArtifactState: String, Codable, Sendable, CaseIterable { case pendi
 package struct ImageStatus: Hashable, Codable, Sendable {
     /// Whether it can be used.
     package var state: ArtifactState
+    /// The node that made it, and removes it; nil in records of older programs.
+    package var node: NodeID?
     /// `sha256:` and the digest of the ext4 file.
     package var digest: String?
     /// The file system's size.
@@ -154,8 +156,9 @@ package struct ImageStatus: Hashable, Codable, Sendable {
     package var lastError: CoveyError?
 
     /// The status of an image that was just asked for.
-    package init(state: ArtifactState = .pending) {
+    package init(state: ArtifactState = .pending, node: NodeID? = nil) {
         self.state = state
+        self.node = node
         configuration = ImageConfiguration()
     }
 }
@@ -205,6 +208,8 @@ package struct KernelSpec: Hashable, Codable, Sendable {
 package struct KernelStatus: Hashable, Codable, Sendable {
     /// Whether it can be used.
     package var state: ArtifactState
+    /// The node that made it, and removes it; nil in records of older programs.
+    package var node: NodeID?
     /// The release that the kernel names itself, as `uname -r` prints it.
     package var release: String?
     /// `sha256:` and the digest of the ELF file.
@@ -223,8 +228,9 @@ package struct KernelStatus: Hashable, Codable, Sendable {
     package var lastError: CoveyError?
 
     /// The status of a kernel that was just asked for.
-    package init(state: ArtifactState = .pending) {
+    package init(state: ArtifactState = .pending, node: NodeID? = nil) {
         self.state = state
+        self.node = node
         modules = 0
     }
 }

@@ -7,7 +7,8 @@ internal import Synchronization
 
 /// Makes images and kernels, one of each kind at a time, and removes them.
 ///
-/// The record's state says what is to be done, so that an interrupted build is taken up by the next daemon.
+/// The record's state says what is to be done, so that an interrupted build is taken up by the next daemon. What another
+/// node has made is that one's to look after; what is here of it goes with its record.
 final class ArtifactKeeper: Sendable {
     private struct State {
         var operations: [String: Operation] = [:]
@@ -84,11 +85,13 @@ final class ArtifactKeeper: Sendable {
     func isBuilding(_ id: String) -> Bool { state.withLock { $0.builds[id] != nil } }
 
     private func watchImages(_ changed: @escaping @Sendable () -> Void) async throws {
-        for try await change in host.repositories.images.watch() {
+        try await host.follow(host.repositories.images.watch()) { change in
             switch change {
-            case .listed(let listing): for image in listing.items { await consider(image, changed) }
-            case .updated(let image): await consider(image, changed)
-            case .removed: changed()
+            case .listed(let listing): for image in listing.items { try await consider(image, changed) }
+            case .updated(let image): try await consider(image, changed)
+            case .removed(let id):
+                await drop("\(id)") { try await self.host.images.remove(id) }
+                changed()
             case .setAside(_, let record):
                 host.logger.error("record set aside", metadata: ["key": "\(record.key)"])
             }
@@ -96,19 +99,29 @@ final class ArtifactKeeper: Sendable {
     }
 
     private func watchKernels(_ changed: @escaping @Sendable () -> Void) async throws {
-        for try await change in host.repositories.kernels.watch() {
+        try await host.follow(host.repositories.kernels.watch()) { change in
             switch change {
-            case .listed(let listing): for kernel in listing.items { await consider(kernel, changed) }
-            case .updated(let kernel): await consider(kernel, changed)
-            case .removed: changed()
+            case .listed(let listing): for kernel in listing.items { try await consider(kernel, changed) }
+            case .updated(let kernel): try await consider(kernel, changed)
+            case .removed(let id):
+                await drop("\(id)") { try await self.host.kernels.remove(id) }
+                changed()
             case .setAside(_, let record):
                 host.logger.error("record set aside", metadata: ["key": "\(record.key)"])
             }
         }
     }
 
-    private func consider(_ image: Image, _ changed: @escaping @Sendable () -> Void) async {
+    /// Removes what is here of a record that is gone; what cannot be removed is left to the next sweep.
+    private func drop(_ id: String, _ remove: () async throws -> Void) async {
+        do { try await remove() } catch {
+            host.logger.error("artifact not removed", metadata: ["id": "\(id)", "error": "\(error)"])
+        }
+    }
+
+    private func consider(_ image: Image, _ changed: @escaping @Sendable () -> Void) async throws {
         let id = image.metadata.id
+        guard try await host.isMine(image) else { return changed() }
         await consider(
             image.status.state, id: "\(id)", changed,
             build: { [host] progress in
@@ -149,8 +162,9 @@ final class ArtifactKeeper: Sendable {
             keep: { [host] in try await host.repositories.images.keep(id) })
     }
 
-    private func consider(_ kernel: Kernel, _ changed: @escaping @Sendable () -> Void) async {
+    private func consider(_ kernel: Kernel, _ changed: @escaping @Sendable () -> Void) async throws {
         let id = kernel.metadata.id
+        guard try await host.isMine(kernel) else { return changed() }
         await consider(
             kernel.status.state, id: "\(id)", changed,
             build: { [host] progress in

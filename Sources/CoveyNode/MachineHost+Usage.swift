@@ -27,7 +27,9 @@ extension MachineHost {
 
     private func imagesAreAwaited() async throws -> Bool {
         let listing = try await repositories.images.list()
-        return !listing.setAside.isEmpty || listing.items.contains { $0.status.state.isAwaited }
+        // What other nodes make needs nothing here.
+        let mine = listing.items.filter { $0.status.node == nil || $0.status.node == node }
+        return !listing.setAside.isEmpty || copies.isWorking || mine.contains { $0.status.state.isAwaited }
     }
 
     private func kernelUsage(_ machines: [VirtualMachine], _ isKnown: Bool) async throws -> DiskUsage {
@@ -38,10 +40,20 @@ extension MachineHost {
             let isNeeded =
                 !isKnown || kernel.spec.isDefault || used.contains(kernel.metadata.id)
                 || named.contains(kernel.metadata.name)
+            guard try await hasKernel(kernel) else { continue }
             let bytes = kernel.status.allocated?.bytes ?? 0
             usage.add(count: 1, size: bytes, allocated: bytes, isNeeded: isNeeded)
         }
         return usage
+    }
+
+    /// Whether a kernel takes room here. One of this node's is counted by its record also while it is made.
+    private func hasKernel(_ kernel: Kernel) async throws -> Bool {
+        if kernel.status.node == nil || kernel.status.node == node { return true }
+        do { _ = try await kernels.kernel(kernel.metadata.id) } catch let error as CoveyError
+            where error.code == .notFound
+        { return false }
+        return true
     }
 
     private func volumeUsage(_ machines: [VirtualMachine], _ isKnown: Bool) async throws -> DiskUsage {

@@ -29,6 +29,8 @@ package struct MachineHost: Sendable {
     package var catalogs: any CatalogReader
     /// Disks of machines that are being copied.
     let loans = DiskLoans()
+    /// What other nodes made and this one makes again.
+    let copies = ArtifactCopies()
     /// Root disks.
     package var disks: any RootDiskStore
     /// Volumes on this node.

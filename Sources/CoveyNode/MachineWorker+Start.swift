@@ -157,9 +157,10 @@ extension MachineWorker {
             case .deleting: throw CoveyError(.conflict, "\(reference) is being deleted", resource: reference)
             }
         }
-        return Artifacts(
-            image: try await host.images.image(imageID), kernel: try await host.kernels.kernel(kernelID),
-            configuration: image.status.configuration)
+        // Both are asked for before either is waited for.
+        let (storedImage, storedKernel) = (try await host.local(image), try await host.local(kernel))
+        guard let storedImage, let storedKernel else { return nil }
+        return Artifacts(image: storedImage, kernel: storedKernel, configuration: image.status.configuration)
     }
 
     private func beginStart(_ machine: VirtualMachine, _ reason: StartReason) async throws {

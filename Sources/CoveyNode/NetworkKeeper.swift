@@ -11,6 +11,7 @@ internal import Logging
 /// A machine is carried from before its VMM starts until its run is cleaned up. What a network or a machine says is
 /// followed while they run.
 actor NetworkKeeper {
+    private let base: MachineHost
     private let node: NodeID
     private let repositories: Repositories
     private let host: any NetworkHost
@@ -47,6 +48,7 @@ actor NetworkKeeper {
     private static let interval = Duration.seconds(20)
 
     init(_ host: MachineHost) {
+        base = host
         node = host.node
         repositories = host.repositories
         self.host = host.network
@@ -194,13 +196,13 @@ actor NetworkKeeper {
     }
 
     private func followNetworks() async throws {
-        for try await change in repositories.networks.watch() {
+        try await base.follow(repositories.networks.watch()) { change in
             switch change {
             case .listed(let listing):
                 networks = Dictionary(uniqueKeysWithValues: listing.items.map { ($0.metadata.id, $0) })
             case .updated(let network): networks[network.metadata.id] = network
             case .removed(let id): networks[id] = nil
-            case .setAside: continue
+            case .setAside: return
             }
             changes += 1
             await settleOrSay()

@@ -41,11 +41,12 @@ package final class NodeAgent: Sendable {
         }
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await self.keeper.run { self.lookAtAll() } }
+            group.addTask { await self.host.copies.run(self.host.logger) { self.lookAtAll() } }
             group.addTask { try await self.volumes.run { self.lookAtAll() } }
             group.addTask { try await self.networks.run() }
             group.addTask { try await self.watchOperations() }
             group.addTask { try await self.resync() }
-            for try await change in host.repositories.machines.watch(node: host.node) {
+            try await host.follow(host.repositories.machines.watch(node: host.node)) { change in
                 switch change {
                 case .listed(let listing):
                     unreadable.withLock { $0 = listing.setAside }
@@ -125,7 +126,7 @@ package final class NodeAgent: Sendable {
 
     /// Carries operations to the workers of their machines.
     private func watchOperations() async throws {
-        for try await change in host.repositories.operations.watch() {
+        try await host.follow(host.repositories.operations.watch()) { change in
             switch change {
             case .listed(let listing): for operation in listing.items { try await deliver(operation) }
             case .updated(let operation): try await deliver(operation)
@@ -185,8 +186,8 @@ package final class NodeAgent: Sendable {
         while true {
             try await host.clock.sleep(host.settings.resyncInterval)
             lookAtAll()
-            try await host.repositories.operations.prune()
-            try await host.repositories.networks.sweep()
+            try await host.overOutages { try await host.repositories.operations.prune() }
+            try await host.overOutages { try await host.repositories.networks.sweep() }
         }
     }
 

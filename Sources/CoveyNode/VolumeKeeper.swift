@@ -57,7 +57,7 @@ final class VolumeKeeper: Sendable {
     func isBusy(_ id: String) -> Bool { VolumeID(id).map { id in state.withLock { $0.busy[id] != nil } } ?? false }
 
     private func watch() async throws {
-        for try await change in host.repositories.volumes.watch() {
+        try await host.follow(host.repositories.volumes.watch()) { change in
             switch change {
             case .listed(let listing): for volume in listing.items { post.yield(volume.metadata.id) }
             case .updated(let volume): post.yield(volume.metadata.id)
@@ -86,7 +86,7 @@ final class VolumeKeeper: Sendable {
 
     private func look(_ id: VolumeID, _ changed: @Sendable () -> Void) async throws(FaultInjected) {
         do {
-            try await act(id, changed)
+            try await host.overOutages { try await act(id, changed) }
         } catch is CancellationError {
             // The daemon ends; the record says what is left to do.
         } catch let fault as FaultInjected {

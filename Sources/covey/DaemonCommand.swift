@@ -32,6 +32,9 @@ struct DaemonCommand: AsyncParsableCommand {
     )
     var store: String?
 
+    @Option(help: "The node's name among the daemons of one store, where it is not to be the host's.")
+    var nodeName: String?
+
     @Flag(help: "Make the root's folders and identity, print its instance id, and end.")
     var prepare = false
 
@@ -42,6 +45,7 @@ struct DaemonCommand: AsyncParsableCommand {
         var flags: [SettingKey: String] = [:]
         if let logLevel { flags[.logLevel] = logLevel }
         if let store { flags[.store] = store }
+        if let nodeName { flags[.nodeName] = nodeName }
         let resolved = try ResolvedConfiguration.load(
             root: root, file: config, flags: flags, environment: environment())
         let settings = try settings(resolved.configuration)
@@ -78,6 +82,7 @@ struct DaemonCommand: AsyncParsableCommand {
         settings.imageMirror = configuration.imageMirror
         settings.rateLimit = configuration.rateLimit
         settings.store = configuration.store
+        settings.nodeName = configuration.nodeName
         settings.hasNetworks = configuration.network == .auto
         settings.namesEndpoint = configuration.names.map { ($0.address, $0.port) }
         settings.resolvers = configuration.resolvers

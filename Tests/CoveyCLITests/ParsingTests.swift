@@ -30,6 +30,7 @@ import Testing
         ["network", "inspect", "web"], ["network", "rm", "web"], ["vm", "set", "web", "--egress", "closed"],
         ["vm", "rename", "web", "shop"],
         ["vm", "ports", "web"], ["vm", "stats"],
+        ["node", "ls"], ["node", "inspect", "a"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
     ]
@@ -69,8 +70,9 @@ import Testing
         walk(RootCommand.self, [])
         let known = Set(
             Self.verbs.map { words in
-                ["vm", "image", "kernel", "volume", "network", "registry", "operation", "config", "system"].contains(
-                    words[0])
+                ["vm", "image", "kernel", "volume", "network", "node", "registry", "operation", "config", "system"]
+                    .contains(
+                        words[0])
                     ? words.prefix(2).joined(separator: " ") : words[0]
             })
         #expect(found == known)

@@ -30,6 +30,7 @@ struct MachineView: Decodable, Sendable {
         var timeline: [Stage]
         var conditions: [Condition]
         var addresses: [String]?
+        var node: String?
     }
     var metadata: Metadata
     var status: Status

@@ -19,6 +19,8 @@ struct KeySpaceTests {
             (KeySpace.ancestors, "meta/ancestors"), (KeySpace.filling, "meta/filling"), (KeySpace.moved, "meta/moved"),
             (KeySpace.nodes, "nodes/"),
             (KeySpace.node(node), "nodes/\(host)"),
+            (KeySpace.nodeName("berlin-1"), "name/node/berlin-1"),
+            (KeySpace.presences, "presence/"), (KeySpace.presence(node), "presence/\(host)"),
             (KeySpace.bindings(node), "node/\(host)/vm/"),
             (KeySpace.binding(node, machine), "node/\(host)/vm/\(vm)"),
             (KeySpace.runs(node), "node/\(host)/run/"),

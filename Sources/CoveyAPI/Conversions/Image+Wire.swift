@@ -101,6 +101,7 @@ extension Covey_V1_Image {
         if let size = model.status.size { status.sizeBytes = size.bytes }
         if let allocated = model.status.allocated { status.allocatedBytes = allocated.bytes }
         status.configuration = Covey_V1_ImageConfiguration(model.status.configuration)
+        if let node = model.status.node { status.node = node.description }
         if let origin = model.status.origin { status.origin = Covey_V1_ImageOrigin(origin) }
         if let error = model.status.lastError { status.lastError = Covey_V1_Error(error) }
     }
@@ -114,6 +115,7 @@ extension Image {
         if message.status.hasSizeBytes { status.size = ByteCount(message.status.sizeBytes) }
         if message.status.hasAllocatedBytes { status.allocated = ByteCount(message.status.allocatedBytes) }
         status.configuration = try ImageConfiguration(message.status.configuration)
+        if message.status.hasNode { status.node = try NodeID(wire: message.status.node, "status.node") }
         if message.status.hasOrigin { status.origin = ImageOrigin(message.status.origin) }
         if message.status.hasLastError { status.lastError = try CoveyError(message.status.lastError) }
         self.init(

@@ -10,6 +10,7 @@ extension Covey_V1_Kernel {
         spec.isDefault = model.spec.isDefault
         spec.architecture = model.spec.architecture.wire
         status.state = model.status.state.wire
+        if let node = model.status.node { status.node = node.description }
         if let release = model.status.release { status.release = release }
         if let digest = model.status.digest { status.digest = digest }
         if let payload = model.status.payload { status.payload = payload }
@@ -34,6 +35,7 @@ extension Kernel {
     /// The value of a message.
     package init(_ message: Covey_V1_Kernel) throws(CoveyError) {
         var status = KernelStatus(state: try ArtifactState(wire: message.status.state, "status.state"))
+        if message.status.hasNode { status.node = try NodeID(wire: message.status.node, "status.node") }
         if message.status.hasRelease { status.release = message.status.release }
         if message.status.hasDigest { status.digest = message.status.digest }
         if message.status.hasPayload { status.payload = message.status.payload }

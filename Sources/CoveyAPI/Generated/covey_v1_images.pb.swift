@@ -505,6 +505,16 @@ package nonisolated struct Covey_V1_ImageStatus: @unchecked Sendable {
   /// Clears the value of `origin`. Subsequent reads from it will return its default value.
   package mutating func clearOrigin() {_uniqueStorage()._origin = nil}
 
+  /// The node that made it; absent in records of older programs.
+  package var node: String {
+    get {_storage._node ?? String()}
+    set {_uniqueStorage()._node = newValue}
+  }
+  /// Returns true if `node` has been explicitly set.
+  package var hasNode: Bool {_storage._node != nil}
+  /// Clears the value of `node`. Subsequent reads from it will return its default value.
+  package mutating func clearNode() {_uniqueStorage()._node = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1443,7 +1453,7 @@ nonisolated extension Covey_V1_ImageConfiguration: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImageStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}digest\0\u{3}size_bytes\0\u{3}allocated_bytes\0\u{1}configuration\0\u{3}last_error\0\u{2}\u{e}origin\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}digest\0\u{3}size_bytes\0\u{3}allocated_bytes\0\u{1}configuration\0\u{3}last_error\0\u{2}\u{e}origin\0\u{1}node\0")
 
   fileprivate class _StorageClass {
     var _state: Covey_V1_ArtifactState = .unspecified
@@ -1453,6 +1463,7 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
     var _configuration: Covey_V1_ImageConfiguration? = nil
     var _lastError: Covey_V1_Error? = nil
     var _origin: Covey_V1_ImageOrigin? = nil
+    var _node: String? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1470,6 +1481,7 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
       _configuration = source._configuration
       _lastError = source._lastError
       _origin = source._origin
+      _node = source._node
     }
   }
 
@@ -1495,6 +1507,7 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._configuration) }()
         case 6: try { try decoder.decodeSingularMessageField(value: &_storage._lastError) }()
         case 20: try { try decoder.decodeSingularMessageField(value: &_storage._origin) }()
+        case 21: try { try decoder.decodeSingularStringField(value: &_storage._node) }()
         default: break
         }
       }
@@ -1528,6 +1541,9 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
       try { if let v = _storage._origin {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
       } }()
+      try { if let v = _storage._node {
+        try visitor.visitSingularStringField(value: v, fieldNumber: 21)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1544,6 +1560,7 @@ nonisolated extension Covey_V1_ImageStatus: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._configuration != rhs_storage._configuration {return false}
         if _storage._lastError != rhs_storage._lastError {return false}
         if _storage._origin != rhs_storage._origin {return false}
+        if _storage._node != rhs_storage._node {return false}
         return true
       }
       if !storagesAreEqual {return false}

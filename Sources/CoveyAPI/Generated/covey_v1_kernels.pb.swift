@@ -189,6 +189,16 @@ package nonisolated struct Covey_V1_KernelStatus: Sendable {
   /// Clears the value of `abilities`. Subsequent reads from it will return its default value.
   package mutating func clearAbilities() {self._abilities = nil}
 
+  /// The node that made it; absent in records of older programs.
+  package var node: String {
+    get {_node ?? String()}
+    set {_node = newValue}
+  }
+  /// Returns true if `node` has been explicitly set.
+  package var hasNode: Bool {self._node != nil}
+  /// Clears the value of `node`. Subsequent reads from it will return its default value.
+  package mutating func clearNode() {self._node = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -199,6 +209,7 @@ package nonisolated struct Covey_V1_KernelStatus: Sendable {
   fileprivate var _allocatedBytes: Int64? = nil
   fileprivate var _lastError: Covey_V1_Error? = nil
   fileprivate var _abilities: Covey_V1_KernelAbilities? = nil
+  fileprivate var _node: String? = nil
 }
 
 package nonisolated struct Covey_V1_KernelDriver: Sendable {
@@ -587,7 +598,7 @@ nonisolated extension Covey_V1_KernelSpec: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Covey_V1_KernelStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".KernelStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}release\0\u{1}digest\0\u{1}payload\0\u{1}modules\0\u{3}allocated_bytes\0\u{3}last_error\0\u{1}abilities\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}release\0\u{1}digest\0\u{1}payload\0\u{1}modules\0\u{3}allocated_bytes\0\u{3}last_error\0\u{1}abilities\0\u{1}node\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -603,6 +614,7 @@ nonisolated extension Covey_V1_KernelStatus: SwiftProtobuf.Message, SwiftProtobu
       case 6: try { try decoder.decodeSingularInt64Field(value: &self._allocatedBytes) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._lastError) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._abilities) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self._node) }()
       default: break
       }
     }
@@ -637,6 +649,9 @@ nonisolated extension Covey_V1_KernelStatus: SwiftProtobuf.Message, SwiftProtobu
     try { if let v = self._abilities {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     } }()
+    try { if let v = self._node {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -649,6 +664,7 @@ nonisolated extension Covey_V1_KernelStatus: SwiftProtobuf.Message, SwiftProtobu
     if lhs._allocatedBytes != rhs._allocatedBytes {return false}
     if lhs._lastError != rhs._lastError {return false}
     if lhs._abilities != rhs._abilities {return false}
+    if lhs._node != rhs._node {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

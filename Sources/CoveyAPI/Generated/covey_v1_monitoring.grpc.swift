@@ -87,13 +87,27 @@ package enum Covey_V1_Monitoring: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ListNodes" metadata.
+        package enum ListNodes: Sendable {
+            /// Request type for "ListNodes".
+            package typealias Input = Covey_V1_ListNodesRequest
+            /// Response type for "ListNodes".
+            package typealias Output = Covey_V1_ListNodesResponse
+            /// Descriptor for "ListNodes".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.Monitoring"),
+                method: "ListNodes",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "covey.v1.Monitoring" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Version.descriptor,
             NodeFacts.descriptor,
             Leaks.descriptor,
             PurgeLeak.descriptor,
-            Usage.descriptor
+            Usage.descriptor,
+            ListNodes.descriptor
         ]
     }
 }
@@ -197,6 +211,24 @@ extension Covey_V1_Monitoring {
             request: GRPCCore.StreamingServerRequest<Covey_V1_UsageRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_UsageResponse>
+
+        /// Handle the "ListNodes" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All nodes that keep their state in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_ListNodesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_ListNodesResponse` messages.
+        func listNodes(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_ListNodesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ListNodesResponse>
     }
 
     /// Service protocol for the "covey.v1.Monitoring" service.
@@ -284,6 +316,24 @@ extension Covey_V1_Monitoring {
             request: GRPCCore.ServerRequest<Covey_V1_UsageRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Covey_V1_UsageResponse>
+
+        /// Handle the "ListNodes" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All nodes that keep their state in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ListNodesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_ListNodesResponse` message.
+        func listNodes(
+            request: GRPCCore.ServerRequest<Covey_V1_ListNodesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_ListNodesResponse>
     }
 
     /// Simple service protocol for the "covey.v1.Monitoring" service.
@@ -369,6 +419,24 @@ extension Covey_V1_Monitoring {
             request: Covey_V1_UsageRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Covey_V1_UsageResponse
+
+        /// Handle the "ListNodes" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All nodes that keep their state in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_ListNodesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_ListNodesResponse` to respond with.
+        func listNodes(
+            request: Covey_V1_ListNodesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_ListNodesResponse
     }
 }
 
@@ -431,6 +499,17 @@ extension Covey_V1_Monitoring.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Covey_V1_Monitoring.Method.ListNodes.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ListNodesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ListNodesResponse>(),
+            handler: { request, context in
+                try await self.listNodes(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -486,6 +565,17 @@ extension Covey_V1_Monitoring.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_UsageResponse> {
         let response = try await self.usage(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func listNodes(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_ListNodesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_ListNodesResponse> {
+        let response = try await self.listNodes(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -554,6 +644,19 @@ extension Covey_V1_Monitoring.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Covey_V1_UsageResponse> {
         return GRPCCore.ServerResponse<Covey_V1_UsageResponse>(
             message: try await self.usage(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func listNodes(
+        request: GRPCCore.ServerRequest<Covey_V1_ListNodesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_ListNodesResponse> {
+        return GRPCCore.ServerResponse<Covey_V1_ListNodesResponse>(
+            message: try await self.listNodes(
                 request: request.message,
                 context: context
             ),
@@ -672,6 +775,29 @@ extension Covey_V1_Monitoring {
             deserializer: some GRPCCore.MessageDeserializer<Covey_V1_UsageResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_UsageResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListNodes" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All nodes that keep their state in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ListNodesRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_ListNodesRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ListNodesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listNodes<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_ListNodesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_ListNodesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ListNodesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ListNodesResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -848,6 +974,40 @@ extension Covey_V1_Monitoring {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "ListNodes" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > All nodes that keep their state in the store.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_ListNodesRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_ListNodesRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_ListNodesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func listNodes<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_ListNodesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_ListNodesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_ListNodesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ListNodesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_Monitoring.Method.ListNodes.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -982,6 +1142,35 @@ extension Covey_V1_Monitoring.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_UsageRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_UsageResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListNodes" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > All nodes that keep their state in the store.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_ListNodesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func listNodes<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_ListNodesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ListNodesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listNodes(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_ListNodesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_ListNodesResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1138,6 +1327,39 @@ extension Covey_V1_Monitoring.ClientProtocol {
             metadata: metadata
         )
         return try await self.usage(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListNodes" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > All nodes that keep their state in the store.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func listNodes<Result>(
+        _ message: Covey_V1_ListNodesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_ListNodesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_ListNodesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listNodes(
             request: request,
             options: options,
             onResponse: handleResponse

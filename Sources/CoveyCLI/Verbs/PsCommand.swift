@@ -17,7 +17,9 @@ struct PsCommand: Verb {
         try await global.connect { client in
             let machines = try await client.listMachines()
             let shown = machines.filter { all || !$0.status.phase.isDown }
-            try global.printed.list(shown, MachineColumns.all) { $0.metadata.name }
+            try global.printed.list(shown, try await MachineColumns.columns(for: shown, of: client)) {
+                $0.metadata.name
+            }
             return 0
         }
     }
@@ -35,6 +37,18 @@ extension MachinePhase {
 
 /// How machines are listed.
 enum MachineColumns {
+    /// With the node's name where there are machines of several.
+    static func columns(
+        for machines: [VirtualMachine], of client: CoveyClient
+    ) async throws -> [Column<VirtualMachine>] {
+        guard Set(machines.map(\.status.node)).count > 1 else { return all }
+        let nodes = try await client.listNodes()
+        let names = Dictionary(nodes.map { ($0.metadata.id, $0.metadata.name) }) { first, _ in first }
+        var columns = all
+        columns.insert(Column("NODE") { $0.status.node.map { names[$0] ?? "\($0)" } ?? "-" }, at: 3)
+        return columns
+    }
+
     static var all: [Column<VirtualMachine>] {
         [
             Column("NAME") { $0.metadata.name },

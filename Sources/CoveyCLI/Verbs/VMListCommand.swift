@@ -16,7 +16,9 @@ struct VMListCommand: Verb {
     func perform() async throws -> Int32 {
         try await global.connect { client in
             let machines = try await client.listMachines(labels: labels.map)
-            try global.printed.list(machines, MachineColumns.all) { $0.metadata.name }
+            try global.printed.list(machines, try await MachineColumns.columns(for: machines, of: client)) {
+                $0.metadata.name
+            }
             return 0
         }
     }

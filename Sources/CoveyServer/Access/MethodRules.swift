@@ -57,6 +57,7 @@ package enum MethodRules {
         "covey.v1.System/Backup": .host(Permission(.node, .use)),
         "covey.v1.Monitoring/Version": .open,
         "covey.v1.Monitoring/NodeFacts": .host(Permission(.node, .read)),
+        "covey.v1.Monitoring/ListNodes": .host(Permission(.node, .read)),
         "covey.v1.Monitoring/Usage": .host(Permission(.node, .read)),
         "covey.v1.Monitoring/Leaks": .host(Permission(.node, .read)),
         "covey.v1.Monitoring/PurgeLeak": .host(Permission(.node, .delete)),

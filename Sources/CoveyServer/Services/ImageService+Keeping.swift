@@ -19,7 +19,7 @@ extension ImageService {
         }
         return try await create(
             request.name, image.spec.tag(of: image.metadata.id), try Tenant(named: request.tenant),
-            labels: request.labels, requestID: request.requestID)
+            labels: request.labels, requestID: request.requestID, node: image.status.node)
     }
 
     package func prune(
@@ -54,7 +54,10 @@ struct ImagePruning: Sendable {
                 .corrupt, "\(uses.unreadable) records cannot be read, and which images they need is not known",
                 remedy: "see which (covey doctor --leaks), and remove images one by one: covey image rm")
         }
+        let node = context.settings.node
         return try await context.repositories.images.list(tenant).items.filter { image in
+            // What another node made is not this one's to remove.
+            guard image.status.node == nil || image.status.node == node else { return false }
             guard uses.users[image.metadata.id] == nil else { return false }
             switch image.status.state {
             case .failed: return true

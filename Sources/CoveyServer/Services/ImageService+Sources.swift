@@ -75,7 +75,7 @@ extension ImageService {
         let base = try await context.repositories.images.get(imageID)
         return try await create(
             request.name, .machine(id: machine.metadata.id, name: name, image: base.metadata.id), tenant,
-            labels: request.labels, requestID: request.requestID, kernel: base.spec.kernel)
+            labels: request.labels, requestID: request.requestID, kernel: base.spec.kernel, node: machine.status.node)
     }
 
     package func pullEntry(
@@ -101,22 +101,24 @@ extension ImageService {
 
     private func create(
         _ name: String, _ source: ImageSpec.Source, _ tenant: Tenant, labels: [String: String], requestID: String,
-        kernel: String? = nil
+        kernel: String? = nil, node: NodeID? = nil
     ) async throws -> Covey_V1_ImageMutation {
         try await create(
             name, ImageSpec(source: source, architecture: context.settings.architecture, kernel: kernel), tenant,
-            labels: labels, requestID: requestID)
+            labels: labels, requestID: requestID, node: node)
     }
 
+    /// - Parameter node: Where it is made; nil is this daemon's.
     func create(
-        _ name: String, _ spec: ImageSpec, _ tenant: Tenant, labels: [String: String], requestID: String
+        _ name: String, _ spec: ImageSpec, _ tenant: Tenant, labels: [String: String], requestID: String,
+        node: NodeID? = nil
     ) async throws -> Covey_V1_ImageMutation {
         try Names.checkImage(name)
         try context.validation.check(labels: labels)
         do {
             let made = try await context.repositories.images.create(
                 tenant, name: name, labels: labels, spec: spec,
-                node: context.settings.node, requestID: context.requestID(requestID))
+                node: node ?? context.settings.node, requestID: context.requestID(requestID))
             return mutation(made.image, made.operation)
         } catch var error as CoveyError where error.code == .conflict && error.remedy == nil {
             error.remedy = "use another name, or remove it first: covey image rm \(name)"

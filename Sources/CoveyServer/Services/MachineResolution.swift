@@ -26,6 +26,7 @@ struct MachineResolution: Sendable {
         var found = early
         if found == nil { found = try await self.image(request.image, tenant: tenant, requestID: requestID) }
         guard let image = found else { throw CoveyError.notFound("image", request.image) }
+        try await checkPlace(image)
         try context.validation.check(disk: request.disk, image: image)
         try check(image.spec.architecture, of: ResourceReference("image", image.metadata.name))
         try check(kernel.spec.architecture, of: ResourceReference("kernel", kernel.metadata.name))
@@ -141,6 +142,10 @@ struct MachineResolution: Sendable {
                     .conflict, "kernel \(name) is \(kernel.status.state.rawValue)",
                     remedy: "see why: covey kernel inspect \(name)", resource: ResourceReference("kernel", name))
             }
+            guard kernel.isObtainable(on: context.settings.node) else {
+                throw CoveyError.elsewhere(
+                    "kernel", name, node: try await context.repositories.nodes.name(of: kernel.status.node))
+            }
             return kernel
         } catch let error as CoveyError where error.code == .notFound {
             throw CoveyError.notFound(
@@ -149,18 +154,32 @@ struct MachineResolution: Sendable {
         }
     }
 
-    /// The default, or where it was removed or failed the newest that can be used.
+    /// The default, or where it was removed or failed, or only another node has it, the newest that can be used.
     private func defaultKernel(_ tenant: Tenant) async throws -> Kernel {
         let kernels = context.repositories.kernels
-        if let kernel = try await kernels.getDefault(tenant), kernel.status.state.isUsable { return kernel }
-        let all = try await kernels.list(tenant).items
+        let node = context.settings.node
+        let standard = try await kernels.getDefault(tenant)
+        if let standard, standard.status.state.isUsable, standard.isObtainable(on: node) { return standard }
+        let all = try await kernels.list(tenant).items.filter { $0.isObtainable(on: node) }
         let newest = all.filter { $0.status.state == .ready }.max { $0.metadata.createdAt < $1.metadata.createdAt }
         guard let newest else {
+            if let standard, !standard.isObtainable(on: node) {
+                throw CoveyError.elsewhere(
+                    "kernel", standard.metadata.name,
+                    node: try await context.repositories.nodes.name(of: standard.status.node))
+            }
             throw CoveyError(
                 .notFound, "there is no kernel to boot", remedy: "import one: covey kernel import debian",
                 resource: ResourceReference("kernel", "default"))
         }
         return newest
+    }
+
+    /// Errors: ``ErrorCode/conflict`` where only another node has it.
+    private func checkPlace(_ image: Image) async throws {
+        guard !image.isObtainable(on: context.settings.node) else { return }
+        throw CoveyError.elsewhere(
+            "image", image.metadata.name, node: try await context.repositories.nodes.name(of: image.status.node))
     }
 
     private func check(_ architecture: Architecture, of resource: ResourceReference) throws {

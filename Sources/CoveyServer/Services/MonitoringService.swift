@@ -32,6 +32,28 @@ package struct MonitoringService: Covey_V1_Monitoring.SimpleServiceProtocol {
         return Covey_V1_Node(node)
     }
 
+    package func listNodes(
+        request: Covey_V1_ListNodesRequest, context call: ServerContext
+    ) async throws -> Covey_V1_ListNodesResponse {
+        let present = try await context.repositories.nodes.present()
+        let nodes = try await context.repositories.nodes.list().items.map { node in
+            var node = node
+            let isHere = node.metadata.id == context.settings.node || present.contains(node.metadata.id)
+            node.status.conditions.set(
+                Condition(
+                    type: "Ready", state: isHere ? .yes : .unknown, reason: isHere ? "Present" : "Silent",
+                    message: isHere
+                        ? "its daemon serves" : "its daemon has given no sign for \(Nodes.presence) s or more",
+                    since: node.metadata.createdAt))
+            return node
+        }
+        let page = try Page(nodes, size: request.pageSize, token: request.pageToken) { $0.metadata.name }
+        var response = Covey_V1_ListNodesResponse()
+        response.items = page.items.map { Covey_V1_Node($0) }
+        response.nextPageToken = page.next
+        return response
+    }
+
     package func leaks(
         request: Covey_V1_LeaksRequest, context call: ServerContext
     ) async throws -> Covey_V1_LeaksResponse {

@@ -71,7 +71,7 @@ package struct RegistryService: Covey_V1_Registries.SimpleServiceProtocol {
                 .unsupported, "\(resource) has no layers",
                 remedy: "only images of registries and archives of images can be exported", resource: resource)
         }
-        try await context.gateway.export(on: context.settings.node, origin) { bytes in
+        try await context.gateway.export(on: image.status.node ?? context.settings.node, origin) { bytes in
             try await response.write(.with { $0.data = Data(bytes) })
         }
     }

@@ -29,6 +29,12 @@ enum KeySpace {
 
     static func node(_ node: NodeID) -> StoreKey { "nodes/\(node)" }
 
+    /// The node that has a name.
+    static func nodeName(_ name: String) -> StoreKey { "name/node/\(escaped(name))" }
+    /// There while a node's daemon runs, with a lease.
+    static let presences: StoreKey = "presence/"
+    static func presence(_ node: NodeID) -> StoreKey { "presence/\(node)" }
+
     static func bindings(_ node: NodeID) -> StoreKey { "node/\(node)/vm/" }
     static func binding(_ node: NodeID, _ machine: MachineID) -> StoreKey { "node/\(node)/vm/\(machine)" }
 

@@ -21,7 +21,7 @@ package struct Images: Sendable {
         let digest = try core.digest(kind, name, labels, spec)
         do {
             let made = try await table.create(
-                Image(metadata: metadata, spec: spec, status: ImageStatus()), node: node, bound: false,
+                Image(metadata: metadata, spec: spec, status: ImageStatus(node: node)), node: node, bound: false,
                 requestID: requestID, kind: kind, digest: digest
             ) { draft, _ in
                 if let needed = spec.neededImage { try await expectKept(needed, &draft) }
@@ -81,11 +81,21 @@ package struct Images: Sendable {
         try await table.updateStatus(id, change: change)
     }
 
+    /// Says that a node made an image whose record does not say who did; idempotent, and nothing where another was said.
+    @discardableResult
+    package func claim(_ id: ImageID, for node: NodeID) async throws -> Image {
+        try await table.updateStatus(id) { status in
+            if status.node == nil { status.node = node }
+        }
+    }
+
     /// Marks an image as to be deleted (``ArtifactState/deleting``), with its operation, in one transaction.
+    ///
+    /// - Parameter node: Who removes it where its record does not say who made it.
     package func requestRemoval(
         _ id: ImageID, node: NodeID, requestID: String
     ) async throws -> (image: Image, operation: Operation) {
-        let made = try await table.request(.deleteImage, on: id, node: node, requestID: requestID) {
+        let made = try await table.request(.deleteImage, on: id, node: { $0.node ?? node }, requestID: requestID) {
             $0.state = .deleting
         }
         return (made.resource, made.operation)

@@ -18,7 +18,7 @@ package struct Kernels: Sendable {
             id: core.ids.next(Kernel.self), name: name, tenant: tenant.description, labels: labels,
             createdAt: core.now())
         let made = try await table.create(
-            Kernel(metadata: metadata, spec: spec, status: KernelStatus()), node: node, bound: false,
+            Kernel(metadata: metadata, spec: spec, status: KernelStatus(node: node)), node: node, bound: false,
             requestID: requestID, kind: kind, digest: try core.digest(kind, name, labels, spec)
         ) { draft, _ in
             if spec.isDefault { try await takeDefault(tenant.description, for: metadata.id, in: &draft) }
@@ -75,11 +75,21 @@ package struct Kernels: Sendable {
         try await table.updateStatus(id, change: change)
     }
 
+    /// Says that a node made a kernel whose record does not say who did; idempotent, and nothing where another was said.
+    @discardableResult
+    package func claim(_ id: KernelID, for node: NodeID) async throws -> Kernel {
+        try await table.updateStatus(id) { status in
+            if status.node == nil { status.node = node }
+        }
+    }
+
     /// Marks a kernel as to be deleted (``ArtifactState/deleting``), with its operation, in one transaction.
+    ///
+    /// - Parameter node: Who removes it where its record does not say who made it.
     package func requestRemoval(
         _ id: KernelID, node: NodeID, requestID: String
     ) async throws -> (kernel: Kernel, operation: Operation) {
-        let made = try await table.request(.deleteKernel, on: id, node: node, requestID: requestID) {
+        let made = try await table.request(.deleteKernel, on: id, node: { $0.node ?? node }, requestID: requestID) {
             $0.state = .deleting
         }
         return (made.resource, made.operation)

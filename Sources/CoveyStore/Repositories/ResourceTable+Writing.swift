@@ -155,8 +155,10 @@ extension ResourceTable {
     }
 
     /// Changes what was seen and stores an operation, in one transaction; recognises a repeat.
+    ///
+    /// - Parameter node: Who carries it out, by what was read.
     func request(
-        _ kind: OperationKind, on id: Identifier<Resource>, node: NodeID, requestID: String,
+        _ kind: OperationKind, on id: Identifier<Resource>, node: (Resource.Status) -> NodeID, requestID: String,
         change: (inout Resource.Status) throws -> Void
     ) async throws -> (resource: Resource, operation: Operation) {
         try Request.check(requestID)
@@ -173,7 +175,7 @@ extension ResourceTable {
             }
             let operation = operation(
                 kind, on: loaded.resource.metadata, generation: loaded.record.generation, requestID: requestID,
-                node: node)
+                node: node(loaded.status))
             try change(&loaded.status)
             var draft = Draft()
             draft.replace(

@@ -114,8 +114,10 @@ extension Volumes {
                 remedy: "wait until it is ready: covey volume inspect \(volume)", resource: resource)
         }
         guard loaded.status.node == node || node == nil else {
+            let place = try await Nodes(core: core).name(of: loaded.status.node)
             throw CoveyError(
-                .conflict, "volume \(volume) lies on another node than vm \(name)", resource: resource)
+                .conflict, "volume \(volume) lies on node \(place), and vm \(name) runs on another one",
+                remedy: "make the machine there: through the daemon of node \(place)", resource: resource)
         }
         if loaded.record.spec.attachments.contains(where: { $0.machine == machine }) {
             throw CoveyError(

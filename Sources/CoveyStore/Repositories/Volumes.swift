@@ -45,7 +45,8 @@ package struct Volumes: Sendable {
         try await table.updateStatus(id, change: change)
     }
 
-    /// Asks for a larger size, with its operation, in one transaction.
+    /// Asks for a larger size, with its operation, in one transaction. Where it lies is where it is carried out; `node`
+    /// stands in where no record says so.
     /// Errors: ``ErrorCode/invalid`` for a smaller one; ``ErrorCode/conflict`` where it is being deleted.
     package func requestGrowth(
         _ id: VolumeID, to size: ByteCount, node: NodeID, requestID: String
@@ -123,7 +124,7 @@ package struct Volumes: Sendable {
             loaded.record.generation += 1
             let operation = table.operation(
                 kind, on: loaded.record.metadata(.zero), generation: loaded.record.generation, requestID: requestID,
-                node: node)
+                node: loaded.status.node ?? node)
             var draft = Draft()
             draft.replace(
                 loaded.specEntry, try Volume.specFormat.encode(loaded.record, over: loaded.specEntry.value))
