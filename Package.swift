@@ -170,7 +170,10 @@ let beside: [Target] = [
         ["CoveySQLiteStore", "CoveyStore", "CoveyTesting", "CoveyModel", grdb, subprocess]),
     tests(
         "CoveyEtcdStoreTests",
-        ["CoveyEtcdStore", "CoveyStore", "CoveyTesting", "CoveyModel", "CoveySystem", subprocess]),
+        [
+            "CoveyDaemon", "CoveyEtcdStore", "CoveyStore", "CoveyTesting", "CoveyModel", "CoveySystem", "CoveyVMM",
+            asn1, crypto, logging, subprocess, x509,
+        ]),
     tests(
         "CoveyGuestTests",
         ["CoveyGuest", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyModel", "CoveySystem", "CoveyTesting"]),

@@ -35,9 +35,9 @@ final class EtcdConnection: Sendable {
 
     /// A connection, which is made when it is needed first. Errors: ``ErrorCode/invalid`` for files of TLS that
     /// cannot be used.
-    init(_ endpoint: EtcdEndpoint, tls: EtcdTLS?) throws {
+    init(_ endpoint: EtcdEndpoint, _ credentials: EtcdCredentials?) throws {
         self.endpoint = endpoint
-        let client = GRPCClient(transport: try EtcdConnection.transport(endpoint, tls))
+        let client = GRPCClient(transport: try EtcdConnection.transport(endpoint, credentials))
         let ended = Mark()
         self.client = client
         self.ended = ended
@@ -128,7 +128,12 @@ final class EtcdConnection: Sendable {
         return options
     }
 
-    private static func transport(_ endpoint: EtcdEndpoint, _ tls: EtcdTLS?) throws -> Transport {
+    /// Sees that connections can be made from what files hold. Errors: ``ErrorCode/invalid``.
+    static func check(_ endpoint: EtcdEndpoint, _ credentials: EtcdCredentials) throws {
+        _ = try transport(endpoint, credentials)
+    }
+
+    private static func transport(_ endpoint: EtcdEndpoint, _ tls: EtcdCredentials?) throws -> Transport {
         let config = Transport.Config.defaults { config in
             config.connection.flushCoalescing = nil
             config.connection.maxIdleTime = .seconds(300)
@@ -171,16 +176,16 @@ final class EtcdConnection: Sendable {
         }
     }
 
-    private static func security(_ tls: EtcdTLS?) -> Transport.TransportSecurity {
-        guard let tls else { return .plaintext }
+    private static func security(_ credentials: EtcdCredentials?) -> Transport.TransportSecurity {
+        guard let credentials else { return .plaintext }
         return .tls(
             .defaults { config in
-                if let authorities = tls.authorities {
-                    config.trustRoots = .certificates([.file(path: authorities, format: .pem)])
+                if let authorities = credentials.authorities {
+                    config.trustRoots = .certificates([.bytes(authorities, format: .pem)])
                 }
-                if let certificate = tls.certificate, let key = tls.key {
-                    config.certificateChain = [.file(path: certificate, format: .pem)]
-                    config.privateKey = .file(path: key, format: .pem)
+                if let certificate = credentials.certificate, let key = credentials.key {
+                    config.certificateChain = [.bytes(certificate, format: .pem)]
+                    config.privateKey = .bytes(key, format: .pem)
                 }
             })
     }

@@ -45,6 +45,7 @@ package final class EtcdHealth: Sendable {
     /// Looks at the members again and again, until it is cancelled.
     func run() async throws {
         while true {
+            await pool.renewCredentials()
             await look()
             try await pool.clock.sleep(pool.clock.elapsed() + pool.times.look)
         }
@@ -95,7 +96,7 @@ package final class EtcdHealth: Sendable {
         } catch let failure as EtcdFailure {
             switch failure.verdict(.repeatable) {
             case .elsewhere(let error), .final(let error), .outOfRange(let error), .noSpace(let error):
-                member.trouble = error
+                member.trouble = await pool.explained(error)
             }
         } catch { member.trouble = CoveyError.wrapping(error) }
         return member

@@ -45,11 +45,13 @@ extension EtcdPool {
                 switch error.verdict(kind) {
                 case .elsewhere(let failure):
                     failed(index)
-                    last = failure
+                    if error.status == .deadlineExceeded { abandon(lane, index, connection) }
+                    last = await explained(failure)
                 case .final(let failure):
                     // After a lost answer the next call is better off elsewhere.
                     if failure.code == .outcomeUnknown { failed(index) }
-                    throw failure
+                    if error.status == .deadlineExceeded { abandon(lane, index, connection) }
+                    throw await explained(failure)
                 case .outOfRange(let failure): throw OutOfRangeError(error: failure)
                 case .noSpace(let failure):
                     guard kind == .write else { throw failure }
@@ -70,6 +72,7 @@ extension EtcdPool {
         do throws(EtcdFailure) {
             status = try await connection.call(.status, Etcdserverpb_StatusRequest(), within: limit, needsLeader: false)
         } catch {
+            if error.status == .deadlineExceeded { abandon(.looks, index, connection) }
             // Whatever it is, the call that comes after was not sent.
             throw EtcdFailure(place: error.place, status: error.status, text: error.text, sent: false)
         }

@@ -1,5 +1,7 @@
 internal import CoveyModel
 internal import CoveyStore
+internal import CoveySystem
+internal import FoundationEssentials
 internal import Synchronization
 
 /// The connections to all members, made as they are needed, and which member is asked.
@@ -21,18 +23,29 @@ final class EtcdPool: Sendable {
         var versions: [Int: String] = [:]
         /// Until when it is known that there is no space.
         var noSpace = Duration.zero
+        /// What connections are made from; nil without TLS.
+        var credentials: EtcdCredentials?
+        /// Why the files of TLS cannot be used as they are now; those read before go on.
+        var refused: CoveyError?
+        /// Before this the files are not read again.
+        var readAgain = Duration.zero
     }
 
     let address: EtcdAddress
     let times: EtcdTimes
     let clock: StoreClock
     private let state: Mutex<State>
+    private let files = BlockingPool("covey-etcd-files")
 
-    init(_ address: EtcdAddress, times: EtcdTimes, clock: StoreClock) {
+    /// A pool without connections. Errors: ``ErrorCode/invalid`` for files of TLS.
+    init(_ address: EtcdAddress, times: EtcdTimes, clock: StoreClock) async throws {
         self.address = address
         self.times = times
         self.clock = clock
-        state = Mutex(State(book: EndpointBook(count: address.endpoints.count)))
+        let files = files
+        var first = State(book: EndpointBook(count: address.endpoints.count))
+        if let tls = address.tls { first.credentials = try await files.run { try EtcdCredentials(tls) } }
+        state = Mutex(first)
     }
 
     /// The newest revision that any answer had: a read that is sent now and answers less is stale.
@@ -66,11 +79,64 @@ final class EtcdPool: Sendable {
             if state.isClosed { throw EtcdPool.closed }
             let slot = Slot(lane: lane, index: index)
             if let connection = state.connections[slot], connection.isUsable { return connection }
-            let connection = try EtcdConnection(address.endpoints[index], tls: address.tls)
+            let connection = try EtcdConnection(address.endpoints[index], state.credentials)
             state.connections[slot] = connection
             return connection
         }
     }
+
+    /// A connection that says nothing: what comes next has a new one. Its calls under way go on to their ends.
+    func abandon(_ lane: EtcdLane, _ index: Int, _ connection: EtcdConnection) {
+        state.withLock { state in
+            let slot = Slot(lane: lane, index: index)
+            if state.connections[slot] === connection { state.connections[slot] = nil }
+        }
+    }
+
+    // MARK: Certificates
+
+    /// Reads the files of TLS again, once a second at most. Where they have changed, what comes next has new
+    /// connections, watches go on over them, and calls under way end on the old ones.
+    func renewCredentials() async {
+        let now = clock.elapsed()
+        let isDue = state.withLock { state in
+            guard state.readAgain <= now, !state.isClosed else { return false }
+            state.readAgain = now + .seconds(1)
+            return true
+        }
+        guard let tls = address.tls, isDue else { return }
+        do {
+            let found = try await files.run { try EtcdCredentials(tls) }
+            if state.withLock({ $0.credentials == found }) { return state.withLock { $0.refused = nil } }
+            // Where one file is new already and the other is not, the next look finds both.
+            try EtcdConnection.check(address.endpoints[0], found)
+            let watches = state.withLock { state in
+                let watches = state.connections.filter { $0.key.lane == .watches }.map(\.value)
+                state.credentials = found
+                state.refused = nil
+                state.connections = [:]
+                state.book = EndpointBook(count: address.endpoints.count, first: state.book.current)
+                return watches
+            }
+            for connection in watches { connection.close() }
+        } catch {
+            let error = CoveyError.wrapping(error)
+            state.withLock { $0.refused = error }
+        }
+    }
+
+    /// A failed call's error, with what our own files have to do with it.
+    func explained(_ failure: CoveyError) async -> CoveyError {
+        guard address.tls != nil, failure.retryable else { return failure }
+        await renewCredentials()
+        let (credentials, refused) = state.withLock { ($0.credentials, $0.refused) }
+        guard let trouble = refused ?? credentials?.trouble(now: Date()) else { return failure }
+        return CoveyError(
+            failure.code, "\(trouble.message); \(failure.message)", remedy: trouble.remedy,
+            retryable: failure.retryable)
+    }
+
+    // MARK: Members
 
     /// A member answered.
     func worked(_ index: Int) { state.withLock { $0.book.worked(index) } }

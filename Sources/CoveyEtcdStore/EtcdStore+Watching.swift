@@ -138,7 +138,10 @@ actor EtcdWatch {
         create.progressNotify = true
         create.fragment = true
         let stream = WatchSession(
-            connection, create: create, times: pool.times, clock: pool.clock, closing: store.closing)
+            connection, create: create, times: pool.times, clock: pool.clock, closing: store.closing
+        ) {
+            pool.abandon(.watches, index, connection)
+        }
         session = (stream, index)
         return stream
     }

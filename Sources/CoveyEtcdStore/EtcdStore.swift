@@ -21,7 +21,7 @@ package final class EtcdStore: Store {
     package static func open(
         _ address: EtcdAddress, times: EtcdTimes = EtcdTimes(), clock: StoreClock = StoreClock()
     ) async throws -> EtcdStore {
-        let store = EtcdStore(EtcdPool(address, times: times, clock: clock))
+        let store = EtcdStore(try await EtcdPool(address, times: times, clock: clock))
         do {
             try await store.begin()
             return store

@@ -17,10 +17,12 @@ final class WatchSession: Sendable {
 
     /// Begins a stream with one watch on it.
     ///
-    /// - Parameter closing: Ends the stream with its error when it is closed.
+    /// - Parameters:
+    ///   - closing: Ends the stream with its error when it is closed.
+    ///   - silent: Told of a connection that says nothing any more.
     init(
         _ connection: EtcdConnection, create: Etcdserverpb_WatchCreateRequest, times: EtcdTimes, clock: StoreClock,
-        closing: RevisionSignal
+        closing: RevisionSignal, silent: @escaping @Sendable () -> Void = {}
     ) {
         let (demanded, demands) = AsyncStream<Void>.makeStream()
         let (requests, ask) = AsyncStream<Etcdserverpb_WatchRequest>.makeStream()
@@ -57,6 +59,7 @@ final class WatchSession: Sendable {
                                 request.progressRequest = Etcdserverpb_WatchProgressRequest()
                                 ask.yield(request)
                             case .giveUp:
+                                silent()
                                 throw CoveyError(
                                     .unavailable, "\(connection.place) says nothing on a watch any more")
                             }

@@ -21,6 +21,9 @@ package final class PrivateNetwork: Sendable {
         }
     }
 
+    /// Where programs find the namespace, as `nsenter --net=` and `ip … netns` take it; as long as this lives.
+    package var path: String { "/proc/\(getpid())/fd/\(namespace.raw)" }
+
     /// Runs `body` on a thread in the namespace, and whatever it starts is in it as well.
     package func run<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
         let namespace = namespace

@@ -56,8 +56,11 @@ struct EtcdCluster: Sendable {
 ///   - count: How many members.
 ///   - secured: Whether clients and members have TLS, and clients need a certificate.
 ///   - arguments: More for each member.
+///   - network: Where the members run; nil is loopback.
+///   - prepare: Makes the certificates in a folder; nil makes some that last for days.
 func withEtcd<T: Sendable>(
-    _ count: Int = 1, secured: Bool = false, arguments: [String] = [],
+    _ count: Int = 1, secured: Bool = false, arguments: [String] = [], network: EtcdNetwork? = nil,
+    prepare: ((String) throws -> Void)? = nil,
     _ body: @Sendable (EtcdCluster) async throws -> T
 ) async throws -> T {
     let folder = "/tmp/cvy-etcd-t-\(UInt64.random(in: .min ... .max))"
@@ -66,17 +69,20 @@ func withEtcd<T: Sendable>(
     do {
         var tls: EtcdTLS?
         if secured {
-            try await makeCertificates(folder)
+            if let prepare { try prepare(folder) } else { try await makeCertificates(folder) }
             tls = EtcdTLS(
                 authorities: "\(folder)/ca.pem", certificate: "\(folder)/client.pem", key: "\(folder)/client.key")
         }
-        let ports = try freePorts(2 * count)
+        let ports = try network == nil ? freePorts(2 * count) : []
         let scheme = secured ? "https" : "http"
-        let list = (0..<count).map { "m\($0)=\(scheme)://127.0.0.1:\(ports[count + $0])" }.joined(separator: ",")
+        func host(_ index: Int) -> String { network == nil ? "127.0.0.1" : EtcdNetwork.address(index) }
+        func peer(_ index: Int) -> Int { network == nil ? ports[count + index] : EtcdNetwork.peerPort }
+        let list = (0..<count).map { "m\($0)=\(scheme)://\(host($0)):\(peer($0))" }.joined(separator: ",")
         let members = (0..<count).map { index in
             EtcdProcess(
-                "m\(index)", folder: folder, ports: (ports[index], ports[count + index]), cluster: list,
-                tls: secured ? folder : nil, arguments: arguments)
+                "m\(index)", folder: folder,
+                ports: (network == nil ? ports[index] : EtcdNetwork.clientPort, peer(index)), cluster: list,
+                tls: secured ? folder : nil, arguments: arguments, place: network?.place(index))
         }
         cluster = EtcdCluster(members: members, folder: folder, tls: tls)
     } catch {
@@ -135,11 +141,13 @@ private func makeCertificates(_ folder: String) async throws {
     let script = """
         set -e
         cd \(folder)
+        addresses=IP:127.0.0.1
+        for n in 1 2 3 4 5 254; do addresses=$addresses,IP:\(EtcdNetwork.prefix)$n; done
         authority() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
             -keyout $1.key -out $1.pem -subj /CN=$1 -addext basicConstraints=critical,CA:TRUE; }
         sign() {
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -out $1.csr -subj /CN=$1
-            printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\\nextendedKeyUsage=serverAuth,clientAuth\\n' > $1.ext
+            printf 'subjectAltName=%s,DNS:localhost\\nextendedKeyUsage=serverAuth,clientAuth\\n' $addresses > $1.ext
             openssl x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -CAcreateserial -days 2 -extfile $1.ext -out $1.pem
         }
         authority ca; authority other; sign member ca; sign client ca; sign stranger other

@@ -4,6 +4,16 @@ internal import CoveySystem
 internal import Glibc
 internal import Synchronization
 
+/// Where a member runs that is not on loopback.
+struct EtcdPlace: Sendable {
+    /// Its address there.
+    var host: String
+    /// Where clients reach it.
+    var endpoint: EtcdEndpoint
+    /// What its program is started through.
+    var entry: [String]
+}
+
 /// One real etcd member on loopback, with a folder and a log of its own.
 final class EtcdProcess: Sendable {
     /// A process that runs.
@@ -30,16 +40,18 @@ final class EtcdProcess: Sendable {
     ///   - cluster: Names and peer URLs of all members.
     ///   - tls: The folder of certificates; nil is without TLS.
     ///   - joins: Whether the cluster is there already.
+    ///   - place: Where it runs; nil is loopback.
     init(
         _ name: String, folder: String, ports: (client: Int, peer: Int), cluster: String, tls: String?,
-        arguments more: [String] = [], joins: Bool = false
+        arguments more: [String] = [], joins: Bool = false, place: EtcdPlace? = nil
     ) {
         self.name = name
         self.folder = folder
         let scheme = tls == nil ? "http" : "https"
-        endpoint = EtcdEndpoint(host: "127.0.0.1", port: ports.client)
-        let client = "\(scheme)://127.0.0.1:\(ports.client)"
-        let peer = "\(scheme)://127.0.0.1:\(ports.peer)"
+        let host = place?.host ?? "127.0.0.1"
+        endpoint = place?.endpoint ?? EtcdEndpoint(host: host, port: ports.client)
+        let client = "\(scheme)://\(host):\(ports.client)"
+        let peer = "\(scheme)://\(host):\(ports.peer)"
         var arguments = [
             "/usr/bin/etcd", "--name", name, "--data-dir", "\(folder)/\(name)", "--logger", "zap", "--log-level",
             "warn", "--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
@@ -54,7 +66,7 @@ final class EtcdProcess: Sendable {
                 "\(tls)/member.key", "--peer-trusted-ca-file", "\(tls)/ca.pem", "--peer-client-cert-auth",
             ]
         }
-        self.arguments = arguments + more
+        self.arguments = (place?.entry ?? []) + arguments + more
     }
 
     /// Starts it; again with what it has.

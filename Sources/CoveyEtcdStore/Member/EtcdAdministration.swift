@@ -32,16 +32,45 @@ package final class EtcdAdministration: Sendable {
         package var applied: UInt64
     }
 
-    private let connection: EtcdConnection
+    private struct State {
+        var credentials: EtcdCredentials?
+        var connection: EtcdConnection
+    }
+
     private static let patience = Duration.seconds(10)
+    private let endpoint: EtcdEndpoint
+    private let tls: EtcdTLS?
+    private let files = BlockingPool("covey-etcd-files")
+    private let state: Mutex<State>
 
     /// Asks one member. Errors: ``ErrorCode/invalid`` for files of TLS.
     package init(_ endpoint: EtcdEndpoint, tls: EtcdTLS?) throws {
-        connection = try EtcdConnection(endpoint, tls: tls)
+        self.endpoint = endpoint
+        self.tls = tls
+        let credentials = try tls.map { tls throws(CoveyError) in try EtcdCredentials(tls) }
+        let connection = try EtcdConnection(endpoint, credentials)
+        state = Mutex(State(credentials: credentials, connection: connection))
     }
 
     /// Ends the connection.
-    package func close() { connection.close() }
+    package func close() { state.withLock { $0.connection }.close() }
+
+    /// The connection, a new one where the files of TLS are others than before.
+    private func connection() async throws -> EtcdConnection {
+        let credentials: EtcdCredentials?
+        if let tls {
+            credentials = try await files.run { try EtcdCredentials(tls) }
+        } else {
+            credentials = nil
+        }
+        return try state.withLock { state in
+            if state.credentials != credentials || !state.connection.isUsable {
+                state.connection = try EtcdConnection(endpoint, credentials)
+                state.credentials = credentials
+            }
+            return state.connection
+        }
+    }
 
     /// How the member is.
     package func status() async throws -> Status {
@@ -110,6 +139,7 @@ package final class EtcdAdministration: Sendable {
     /// Errors: ``ErrorCode/corrupt`` for one that came otherwise than it was sent.
     package func snapshot(to path: String) async throws {
         let partial = "\(path).partial"
+        let connection = try await connection()
         try removeFile(partial)
         let target = SnapshotFile(try openFile(partial, [.writeOnly, .create, .exclusive], mode: 0o600))
         do {
@@ -148,6 +178,7 @@ package final class EtcdAdministration: Sendable {
     private func call<Request, Response>(
         _ method: EtcdMethod<Request, Response>, _ request: Request, within limit: Duration = patience
     ) async throws -> Response {
+        let connection = try await connection()
         do throws(EtcdFailure) {
             return try await connection.call(method, request, within: limit, needsLeader: false)
         } catch {

@@ -3,20 +3,25 @@ internal import CoveyStore
 
 extension StoreWorkload {
     /// Compares what clients, watch and store say.
-    func check(_ store: any Store, _ record: WorkloadRecord) async throws -> String {
+    func check(_ store: any Store, _ record: WorkloadRecord) async throws -> WorkloadReport {
         let last = try await settle(store, record)
         let seen = record.now
         try expect(seen.disorder == nil, seen.disorder ?? "")
-        var calls = 0
+        var report = WorkloadReport()
         for (register, history) in seen.calls.sorted(by: { $0.key < $1.key }) {
-            calls += history.count
+            report.calls += history.count
             if let call = linearizabilityViolation(in: history) {
                 throw ExpectationFailure(description: "register \(register) is not linearizable at \(call)")
             }
         }
         try checkEvents(seen)
-        return "\(calls) calls, \(seen.written.count) writes, \(seen.lost) lost answers, "
-            + "\(seen.batches.count) batches, \(seen.gaps.count) new lists, revision \(last)"
+        report.writes = seen.written.count
+        report.lost = seen.lost
+        report.refused = seen.unanswered
+        report.batches = seen.batches.count
+        report.lists = seen.gaps.count
+        report.revision = last
+        return report
     }
 
     /// Every acknowledged write is in the watch at its revision, none came twice, and none that was refused came.

@@ -21,11 +21,10 @@ package struct StoreWorkload: Sendable {
     /// Works until the body returns, then checks what was seen. The store has to serve again by then.
     ///
     /// - Parameter stores: One or several stores on the same keys; clients are spread over them.
-    /// - Returns: Counts, for people.
     /// - Throws: ``ExpectationFailure`` naming the seed; what the body throws.
     package func run(
         on stores: [any Store], while body: @escaping @Sendable () async throws -> Void
-    ) async throws -> String {
+    ) async throws -> WorkloadReport {
         let record = WorkloadRecord()
         let store = try unwrapped(stores.first, "a store")
         let first = try await store.currentRevision().next
@@ -138,6 +137,44 @@ package struct StoreWorkload: Sendable {
     }
 }
 
+/// What a workload that passed was made of.
+package struct WorkloadReport: Hashable, Sendable, CustomStringConvertible {
+    /// Calls whose place in an order was checked.
+    package var calls = 0
+    /// Writes that were acknowledged, each found in the watch.
+    package var writes = 0
+    /// Writes of unknown outcome.
+    package var lost = 0
+    /// Calls that surely did not happen.
+    package var refused = 0
+    /// Transactions that the watch gave.
+    package var batches = 0
+    /// How often the watch was told to list again.
+    package var lists = 0
+    /// The store's last revision.
+    package var revision = Revision.zero
+
+    /// Nothing yet.
+    package init() {}
+
+    /// Adds another one.
+    package static func += (left: inout WorkloadReport, right: WorkloadReport) {
+        left.calls += right.calls
+        left.writes += right.writes
+        left.lost += right.lost
+        left.refused += right.refused
+        left.batches += right.batches
+        left.lists += right.lists
+        left.revision = max(left.revision, right.revision)
+    }
+
+    /// All of it in one line.
+    package var description: String {
+        "\(calls) calls, \(writes) writes, \(lost) lost answers, \(refused) refused calls, \(batches) batches, "
+            + "\(lists) new lists, revision \(revision)"
+    }
+}
+
 /// What the clients and the watch of a workload saw.
 final class WorkloadRecord: Sendable {
     struct State {
@@ -152,6 +189,7 @@ final class WorkloadRecord: Sendable {
         var gaps: [ClosedRange<Int64>] = []
         var disorder: String?
         var lost = 0
+        var unanswered = 0
     }
 
     struct Outcome<T: Sendable>: Sendable {
@@ -210,7 +248,9 @@ final class WorkloadRecord: Sendable {
             case .outcomeUnknown:
                 state.withLock { $0.lost += 1 }
                 return Outcome(value: nil, mayHaveHappened: true)
-            case .unavailable, .exhausted, .deadline: return Outcome(value: nil, mayHaveHappened: false)
+            case .unavailable, .exhausted, .deadline:
+                state.withLock { $0.unanswered += 1 }
+                return Outcome(value: nil, mayHaveHappened: false)
             case _: throw error
             }
         }
