@@ -113,7 +113,7 @@ let surfaces: [Target] = [
     module("CoveyClient", ["CoveyAPI", "CoveyModel", "CoveySystem", grpcCore, grpcPosix]),
     module(
         "CoveyCLI",
-        ["CoveyClient", "CoveyAPI", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser]),
+        ["CoveyClient", "CoveyAPI", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser, crypto]),
     module(
         "CoveyServer",
         [
@@ -129,7 +129,7 @@ let assembly: [Target] = [
             "CoveyServer", "CoveyNode", "CoveyStore", "CoveySQLiteStore", "CoveyEtcdStore", "CoveyVMM", "CoveyQEMU",
             "CoveyImages", "CoveyDisks", "CoveyRootDisks", "CoveyRegistry", "CoveyCatalogs", "CoveyGuestChannel",
             "CoveyGuestProtocol", "CoveyGuardClient", "CoveyHostNetwork", "CoveyNames", "CoveyNetwork", "CoveyModel",
-            "CoveySystem", "CCovey", logging, serviceLifecycle, unixSignals,
+            "CoveySystem", "CCovey", crypto, logging, serviceLifecycle, unixSignals,
         ])
 ]
 

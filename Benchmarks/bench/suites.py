@@ -12,6 +12,7 @@ from .figures import alone, against
 from .names import names
 from .networks import network
 from .rawqemu import RawQEMU
+from .ssh import exec_ssh
 
 
 def first_byte(command, environment):
@@ -63,7 +64,7 @@ def cold_run(daemon, rounds, programs):
 def exec_rate(daemon, rounds, programs):
     """exec of `true` in a running machine, one after the other.
     exec-rate: a `covey exec` process each, clock from its start to its end; reference: `covey version`, which is a
-    process start and one call (ssh in machines is no part of this program so far).
+    process start and one call. Against ssh: exec-ssh.
     exec-api: over one open connection, clock from the call to the exit code; reference: the version call."""
     daemon.start("exec")
     command = [daemon.covey, "exec", "exec", "--", "true"]
@@ -253,6 +254,7 @@ SUITES = {
     "cold-run": (cold_run, True, False),
     "boot-timeline": (boot_timeline, True, False),
     "exec-rate": (exec_rate, True, True),
+    "exec-ssh": (exec_ssh, True, False),
     "memory": (memory, True, False),
     "create-rate": (create_rate, False, True),
     "disk-strategies": (disk_strategies, False, False),

@@ -138,6 +138,7 @@ struct CreateRate {
                 kernels: artifacts, disks: artifacts,
                 volumes: SimulatedVolumes(host, folder: "\(here)/volumes"), guests: SimulatedConnector(host),
                 clock: clock,
-                logger: Logger(label: "bench", factory: { _ in SwiftLogNoOpLogHandler() })))
+                logger: Logger(label: "bench", factory: { _ in SwiftLogNoOpLogHandler() }),
+                makeHostKey: { SSHKeyPair(seed: Array(0..<32), publicKey: Array(32..<64), check: 1, comment: "") }))
     }
 }

@@ -54,6 +54,9 @@ protocol Verb: AsyncParsableCommand, Sendable {
     /// Does it. Returns the exit code.
     func perform() async throws -> Int32
 
+    /// Does it, tells a failure, and returns the exit code.
+    func execute() async -> Int32
+
     /// The exit code of a failure.
     func exitCode(of error: CoveyError) -> Int32
 }

@@ -158,7 +158,7 @@ extension CoveyClient {
 }
 
 /// Relays one program: what its caller gives until it ends, and what it gives.
-private struct Relay: Sendable {
+struct Relay: Sendable {
     let source: ExecSource
     let output: @Sendable (ExecOutput) async throws -> Void
     private let over: AsyncStream<Void>

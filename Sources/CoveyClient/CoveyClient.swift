@@ -26,6 +26,7 @@ package struct CoveyClient: Sendable {
     let operations: Covey_V1_Operations.Client<Transport>
     let monitoring: Covey_V1_Monitoring.Client<Transport>
     let system: Covey_V1_System.Client<Transport>
+    let shells: Covey_V1_Shells.Client<Transport>
 
     /// Runs `body` with a connection, which is closed behind it.
     ///
@@ -71,6 +72,7 @@ package struct CoveyClient: Sendable {
         operations = .init(wrapping: client)
         monitoring = .init(wrapping: client)
         system = .init(wrapping: client)
+        shells = .init(wrapping: client)
     }
 
     /// A new request id.

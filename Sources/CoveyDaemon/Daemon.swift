@@ -98,7 +98,8 @@ package struct Daemon: Sendable {
             catalogs: Catalogs(
                 settings.catalogs, trusting: settings.catalogCA.map { [$0] } ?? [], scratch: paths.layout.uploads),
             network: networking.host, names: networking.names,
-            faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings(certificates))
+            faults: FaultSwitch.points(logger), pool: pool, logger: logger, settings: nodeSettings(certificates),
+            makeHostKey: makeHostKey)
         try await machineHost.sweepSpool()
         let access = RegistryAccess(folder: paths.credentials, settings: registries)
         try await access.sweep(keeping: try await machineHost.awaitedAccess())

@@ -10,12 +10,14 @@ struct ELFFile: ~Copyable {
     private static let executable: UInt16 = 2
     private static let loadSegment: UInt32 = 1
     private static let interpreterSegment: UInt32 = 3
+    private static let dynamicSegment: UInt32 = 2
     private static let noteSegment: UInt32 = 4
     private static let pvhNote: UInt32 = 18
 
     private struct Segment {
         var type: UInt32
         var offset: UInt64
+        var address: UInt64
         var size: UInt64
     }
 
@@ -62,11 +64,12 @@ struct ELFFile: ~Copyable {
             try (0..<Int(count)).map { index in
                 guard let type = table.number(UInt32.self, at: index * 56),
                     let offset = table.number(UInt64.self, at: index * 56 + 8),
+                    let address = table.number(UInt64.self, at: index * 56 + 16),
                     let length = table.number(UInt64.self, at: index * 56 + 32)
                 else { throw damaged("its program headers are cut off") }
                 let (end, overflow) = offset.addingReportingOverflow(length)
                 guard !overflow, end <= size else { throw damaged("it is cut off") }
-                return Segment(type: type, offset: offset, size: length)
+                return Segment(type: type, offset: offset, address: address, size: length)
             }
         }
         guard segments.contains(where: { $0.type == ELFFile.loadSegment && $0.size > 0 }) else {
@@ -89,6 +92,38 @@ struct ELFFile: ~Copyable {
     func requireStatic() throws {
         if segments.contains(where: { $0.type == ELFFile.interpreterSegment }) {
             throw CoveyError(.invalid, "\(subject) is not statically linked")
+        }
+    }
+
+    /// The names of the libraries that a program or library needs; none for a static one.
+    /// Errors: ``ErrorCode/corrupt``.
+    func neededLibraries() throws -> [String] {
+        guard let dynamic = segments.first(where: { $0.type == ELFFile.dynamicSegment }) else { return [] }
+        let table = try read(at: dynamic.offset, count: dynamic.size)
+        var names: [UInt64] = []
+        var values: [UInt64: UInt64] = [:]
+        try table.withUnsafeBytes { table in
+            for entry in stride(from: 0, to: table.count - 15, by: 16) {
+                guard let tag = table.number(UInt64.self, at: entry),
+                    let value = table.number(UInt64.self, at: entry + 8)
+                else { throw damaged("its dynamic section is cut off") }
+                if tag == 0 { break }
+                if tag == 1 { names.append(value) } else { values[tag] = value }
+            }
+        }
+        // DT_STRTAB is an address, DT_STRSZ a length.
+        guard !names.isEmpty else { return [] }
+        guard let address = values[5], let length = values[10],
+            let home = segments.first(where: {
+                $0.type == ELFFile.loadSegment && address >= $0.address && address - $0.address < $0.size
+            })
+        else { throw damaged("its names are missing") }
+        let text = try read(at: home.offset + (address - home.address), count: length)
+        return try names.map { start in
+            guard start < UInt64(text.count), let end = text[Int(start)...].firstIndex(of: 0) else {
+                throw damaged("a name is cut off")
+            }
+            return String(decoding: text[Int(start)..<end], as: UTF8.self)
         }
     }
 

@@ -33,6 +33,11 @@ extension KernelStore {
         progress("modules", nil, nil, nil)
         try await index(kernel.release, in: staging)
         progress("tools", nil, nil, nil)
+        // A file is imported without the network.
+        let programs = ShellPrograms(folder: "\(staging)/root")
+        let isDebian = if case .debian = source { true } else { false }
+        let isHosts = try await pool.run { try programs.takeFromHost($0) }
+        if !isHosts, isDebian { _ = try await programs.fetch(in: "\(staging)/packages", pool: pool) }
         let size = try await pool.run { _ in try FileFacts(target).size }
         return try await derive(
             KernelManifest(
@@ -56,6 +61,11 @@ extension KernelStore {
             try makeFolder("\(staging)/root/tools", mode: 0o755)
         }
         try await Tool.debugfs.run(["-R", "rdump /modules root", tools], in: staging, limit: .seconds(120))
+        // A tools disk without them says so on standard error alone.
+        try await Tool.debugfs.run(["-R", "rdump /ssh root", tools], in: staging, limit: .seconds(120))
+        try await pool.run { _ in
+            try ShellPrograms(folder: "\(staging)/root").settle()
+        }
         let changed = try await derive(manifest, in: staging, agent: agent)
         guard changed.modules == manifest.modules else {
             throw CoveyError(.failure, "the module tree of kernel \(manifest.release) could not be read back")
@@ -154,6 +164,7 @@ extension KernelStore {
             try bytes.withUnsafeBytes { try writeAll(file.raw, $0, initramfs) }
             try letMachinesRead(initramfs)
             try ToolPrograms(folder: root).fill()
+            try ShellPrograms(folder: root).linkShell()
             return (tree.count, abilities, try Ext4Builder.measure(root, cancellation))
         }
         manifest.modules = count

@@ -43,7 +43,7 @@ package enum Agent {
 
     private static let abilities: GuestAbilities = [
         .exec, .terminal, .clock, .shutdown, .imageInit, .mounts, .network, .figures,
-        .certificates,
+        .certificates, .shell,
     ]
 
     private static func serve(_ hello: GuestHello, besideInit: GuestConfiguration?) throws(SystemError) {

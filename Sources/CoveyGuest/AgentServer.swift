@@ -231,7 +231,9 @@ package final class AgentServer {
                 .exhausted, "the machine runs \(AgentServer.mostExecs) programs for its host already",
                 remedy: "end some of them (covey exec ls)")
         }
-        let exec = Exec(request, defaults, loop: loop)
+        let exec =
+            try request.shell.map { shell throws(CoveyError) in try serve(shell, request) }
+            ?? Exec(request, defaults, loop: loop)
         execs[request.id] = exec
         order.append(request.id)
         exec.onOutput = { [weak self] in self?.pump() }
@@ -244,6 +246,20 @@ package final class AgentServer {
             self.ended(exec)
         }
         exec.begin()
+    }
+
+    /// An ssh server for one connection.
+    private func serve(_ shell: GuestShell, _ request: GuestExecRequest) throws(CoveyError) -> Exec {
+        guard execs.values.count(where: { $0.request.shell != nil && $0.exit == nil }) < ShellServer.most else {
+            throw CoveyError(
+                .exhausted, "the machine serves \(ShellServer.most) connections of ssh already",
+                remedy: "end some of them, or let sessions share one (ControlMaster of ssh_config)")
+        }
+        let server = ShellServer(id: request.id, shell: shell, environment: defaults.environment)
+        var prepared = request
+        prepared.program = try server.prepare()
+        // Of the image's environment nothing reaches sshd itself.
+        return Exec(prepared, ProgramDefaults(resetsOOMScore: defaults.resetsOOMScore), loop: loop) { server.finish() }
     }
 
     private func attach(_ id: String, _ attachment: GuestAttachment) throws(CoveyError) -> GuestReply.Attached {

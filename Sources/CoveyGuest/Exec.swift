@@ -49,10 +49,15 @@ final class Exec {
     var onInputDrained: () -> Void = {}
     var onEnd: () -> Void = {}
 
-    /// Starts a program, or records why it could not be.
-    init(_ request: GuestExecRequest, _ defaults: ProgramDefaults, loop: EventLoop) {
+    private let cleanUp: (() -> Void)?
+
+    /// Starts a program, or records why it could not be. `cleanUp` is called when its process has ended.
+    init(
+        _ request: GuestExecRequest, _ defaults: ProgramDefaults, loop: EventLoop, cleanUp: (() -> Void)? = nil
+    ) {
         self.request = request
         self.loop = loop
+        self.cleanUp = cleanUp
         do throws(LaunchFailure) {
             let launched = try launch(request, defaults)
             pid = launched.pid
@@ -62,6 +67,7 @@ final class Exec {
             inputDescriptor = launched.input
         } catch {
             exit = error.exit
+            cleanUp?()
         }
     }
 
@@ -127,7 +133,10 @@ final class Exec {
     }
 
     private func attachmentChanged() {
-        guard let attachment else { return resumeOutputs() }
+        guard let attachment else {
+            hangUp()
+            return resumeOutputs()
+        }
         for (output, credit) in attachment.credit {
             acknowledged[output] = credit > attachment.window ? credit - attachment.window : 0
         }
@@ -216,6 +225,7 @@ final class Exec {
     func endInput() {
         guard !inputEnds else { return }
         inputEnds = true
+        hangUp()
         if request.program.terminal && inputDescriptor != nil { inputQueue.append(4) }
         writeInput()
     }
@@ -269,6 +279,17 @@ final class Exec {
         if kill(-pid, number) != 0 && errno != ESRCH { throw SystemError("kill", "exec \(request.id)") }
     }
 
+    /// Ends an ssh server whose client has gone, and tells its sessions; what was put aside (nohup) goes on.
+    private func hangUp() {
+        guard request.shell != nil, let pid, processExit == nil else { return }
+        for session in Descendants.now().sessions(of: pid) { _ = kill(session, SIGHUP) }
+        // Its sessions' last words have some time; then it goes, whether it has noticed or not.
+        loop.after(.seconds(2)) { [weak self] in
+            guard let self, self.processExit == nil else { return }
+            _ = kill(-pid, SIGKILL)
+        }
+    }
+
     /// Changes the terminal's size.
     func resize(_ size: GuestTerminalSize) {
         guard request.program.terminal, let source = sources[.standardOutput] else { return }
@@ -288,6 +309,7 @@ final class Exec {
             close(pidfd)
         }
         pidfd = nil
+        cleanUp?()
         closeInputDescriptor()
         onInputDrained()
         for output in GuestOutput.allCases {

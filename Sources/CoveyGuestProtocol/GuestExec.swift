@@ -43,16 +43,20 @@ package struct GuestExecRequest: Hashable, Sendable {
     package var terminalSize: GuestTerminalSize
     /// What happens when nobody takes its output.
     package var overflow: GuestOverflow
+    /// Makes it an ssh server, whose program the agent chooses, and which ends when nobody is attached to it; only for
+    /// agents with ``GuestAbilities/shell``.
+    package var shell: GuestShell?
 
     /// Makes a request.
     package init(
         id: String, program: Program, terminalSize: GuestTerminalSize = GuestTerminalSize(),
-        overflow: GuestOverflow = .block
+        overflow: GuestOverflow = .block, shell: GuestShell? = nil
     ) {
         self.id = id
         self.program = program
         self.terminalSize = terminalSize
         self.overflow = overflow
+        self.shell = shell
     }
 }
 

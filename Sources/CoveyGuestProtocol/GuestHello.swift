@@ -24,6 +24,8 @@ package struct GuestAbilities: OptionSet, Hashable, Sendable {
     package static let figures = GuestAbilities(rawValue: 1 << 10)
     /// Lets the guest's programs trust further certificates.
     package static let certificates = GuestAbilities(rawValue: 1 << 11)
+    /// Serves ssh by the tools disk's server, a connection at a time.
+    package static let shell = GuestAbilities(rawValue: 1 << 32)
 }
 
 /// When the stages of a guest's boot were reached, on the guest's clock since its kernel started.

@@ -136,6 +136,7 @@ extension GuestExecRequest {
         out.put(2, program)
         out.put(3, terminalSize)
         out.put(4, UInt64(overflow.rawValue))
+        if let shell { out.put(40) { shell.encode(&$0) } }
     }
 
     fileprivate init(_ fields: FieldReader) throws(FrameFault) {
@@ -143,5 +144,6 @@ extension GuestExecRequest {
         self.init(
             id: try fields.required(1), program: program, terminalSize: try fields.terminalSize(3),
             overflow: try fields.value(4, GuestOverflow.self))
+        if let inner = try fields.message(40) { shell = try GuestShell(inner) }
     }
 }

@@ -285,6 +285,8 @@ package struct MachineStatus: Hashable, Codable, Sendable {
     package var startedAt: Timestamp?
     /// When the last run ended.
     package var endedAt: Timestamp?
+    /// The public half of the machine's host key, as `known_hosts` holds it; nil before its first start.
+    package var sshHostKey: String?
 
     /// The status of a machine that was just made.
     package init(phase: MachinePhase = .pending) {

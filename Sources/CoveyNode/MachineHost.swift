@@ -53,6 +53,8 @@ package struct MachineHost: Sendable {
     package var logger: Logger
     /// What can be configured.
     package var settings: NodeSettings
+    /// Makes the host key of a machine, at random.
+    package var makeHostKey: @Sendable () -> SSHKeyPair
 
     /// Puts the parts together.
     package init(
@@ -62,7 +64,7 @@ package struct MachineHost: Sendable {
         guests: any GuestConnector, clock: NodeClock, catalogs: any CatalogReader = NoCatalogs(),
         network: any NetworkHost = NoNetworks(), names: any NameService = NoNames(),
         faults: FaultPoints = FaultPoints(), pool: BlockingPool = BlockingPool(), logger: Logger,
-        settings: NodeSettings = NodeSettings()
+        settings: NodeSettings = NodeSettings(), makeHostKey: @escaping @Sendable () -> SSHKeyPair
     ) {
         self.node = node
         self.instance = instance
@@ -83,6 +85,7 @@ package struct MachineHost: Sendable {
         self.pool = pool
         self.logger = logger
         self.settings = settings
+        self.makeHostKey = makeHostKey
     }
 
     /// The driver of a name, or the default. Errors: ``ErrorCode/unsupported``.

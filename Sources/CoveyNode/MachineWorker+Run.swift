@@ -101,7 +101,7 @@ extension MachineWorker {
             if case .program = purpose { record(mainExecID, session, generation: active.generation) }
             if hello.configured {
                 let execs = try await session.execs()
-                for exec in execs where exec.id != mainExecID {
+                for exec in execs where exec.id != mainExecID && !exec.id.hasPrefix(GuestShell.idPrefix) {
                     record(exec.id, session, generation: active.generation)
                 }
                 try await finishLost(recorded, but: Set(execs.map(\.id)))

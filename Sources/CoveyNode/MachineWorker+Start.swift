@@ -21,6 +21,7 @@ extension MachineWorker {
             try await beginStart(machine, reason)
             if host.loans.isLent(id) { return false }
             let disk = try await prepareDisk(machine, artifacts.image)
+            let hostKey = try await storedHostKey()
             stages.lap("disk")
             try host.faults.reach("start.disk")
 
@@ -59,6 +60,7 @@ extension MachineWorker {
                 status.driver = driver.name
                 status.accel = plan.accelerator
                 status.timeline = laps
+                if status.sshHostKey == nil || hostKey.isNew { status.sshHostKey = hostKey.publicLine }
                 status.volumes = begun.spec.volumes.compactMap(\.volumeID)
             }
             try host.faults.reach("start.recorded")

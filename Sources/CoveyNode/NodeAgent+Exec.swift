@@ -55,7 +55,8 @@ extension NodeAgent {
         let id = machine.metadata.id
         var records = try await recordedExecs(machine)
         do {
-            for info in try await runningWorker(id).session(within: .seconds(30)).session.execs() {
+            for info in try await runningWorker(id).session(within: .seconds(30)).session.execs()
+            where !info.id.hasPrefix(GuestShell.idPrefix) {
                 var record = try await host.pool.run { [host] in
                     try ExecRecord(info.id, machine, Journal(folder: host.layout.journal(id, exec: info.id)))
                 }

@@ -22,6 +22,8 @@ package struct NodeLayout: Hashable, Sendable {
     package func disk(_ id: MachineID) -> String { "\(folder(id))/root" }
     /// The scratch disk.
     package func scratch(_ id: MachineID) -> String { "\(folder(id))/scratch.img" }
+    /// The machine's host key: its public half as a line, then the private key file. A secret.
+    package func hostKey(_ id: MachineID) -> String { "\(folder(id))/ssh-host-key" }
     /// The handle of the run that goes on.
     package func handle(_ id: MachineID) -> String { "\(folder(id))/handle.json" }
     /// Console and program output.

@@ -13,6 +13,10 @@ package struct FileFacts: Hashable, Sendable {
     package var mode: UInt32
     /// Bytes that it takes on disk.
     package var allocated: Int64
+    /// The owner's uid.
+    package var user: UInt32
+    /// The owning group.
+    package var group: UInt32
 
     /// Facts of a path, of a link itself. Errors: what lstat(2) answers.
     package init(_ path: String) throws(SystemError) {
@@ -38,5 +42,7 @@ package struct FileFacts: Hashable, Sendable {
         size = Int64(information.st_size)
         mode = UInt32(information.st_mode & 0o7777)
         allocated = Int64(information.st_blocks) * 512
+        user = information.st_uid
+        group = information.st_gid
     }
 }

@@ -79,7 +79,8 @@ final class Rig: Sendable {
                 drivers: [SimulatedDriver(host)], supervisor: host, images: artifacts, kernels: artifacts,
                 disks: artifacts, volumes: SimulatedVolumes(host, folder: "\(folder)/volumes"),
                 guests: SimulatedConnector(host), clock: clock, network: networks, names: networks, faults: faults,
-                logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), settings: settings))
+                logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), settings: settings,
+                makeHostKey: { SSHKeyPair(seed: Array(0..<32), publicKey: Array(32..<64), check: 1, comment: "") }))
         let task = Task { try await made.run() }
         agent.withLock { $0 = (made, task) }
         return made

@@ -178,6 +178,18 @@ final class FakeGateway: NodeGateway {
         state.withLock { _ = $0.discarded.insert(spool.token) }
     }
 
+    func shell(
+        on node: NodeID, _ machine: VirtualMachine, _ access: ShellAccess, id: String, input: ExecInputs,
+        output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws {
+        try await output(.started(id))
+        try await output(.stdout(Array(access.user.utf8)))
+        for try await piece in input {
+            if case .standardInput(let bytes) = piece { try await output(.stdout(bytes)) }
+        }
+        try await output(.exited(ExecExit(code: 0)))
+    }
+
     func networkFacts(on node: NodeID) async throws -> NetworkHostFacts { state.withLock { $0.networks } }
 
     func portHolders(on node: NodeID, _ ports: [PublishedPort]) async throws -> [PortHolder] {

@@ -151,6 +151,7 @@ extension Covey_V1_MachineStatus {
         if let error = model.lastError { lastError = Covey_V1_Error(error) }
         if let instant = model.startedAt { startedAt = Google_Protobuf_Timestamp(instant) }
         if let instant = model.endedAt { endedAt = Google_Protobuf_Timestamp(instant) }
+        if let key = model.sshHostKey { sshHostKey = key }
     }
 }
 
@@ -177,6 +178,7 @@ extension MachineStatus {
         if message.hasLastError { lastError = try CoveyError(message.lastError) }
         if message.hasStartedAt { startedAt = try Timestamp(message.startedAt) }
         if message.hasEndedAt { endedAt = try Timestamp(message.endedAt) }
+        if message.hasSshHostKey { sshHostKey = message.sshHostKey }
     }
 }
 

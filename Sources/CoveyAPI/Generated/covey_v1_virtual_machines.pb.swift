@@ -917,6 +917,16 @@ package nonisolated struct Covey_V1_MachineStatus: @unchecked Sendable {
     set {_uniqueStorage()._volumes = newValue}
   }
 
+  /// The public half of the machine's host key, as known_hosts holds it; absent before its first start.
+  package var sshHostKey: String {
+    get {_storage._sshHostKey ?? String()}
+    set {_uniqueStorage()._sshHostKey = newValue}
+  }
+  /// Returns true if `sshHostKey` has been explicitly set.
+  package var hasSshHostKey: Bool {_storage._sshHostKey != nil}
+  /// Clears the value of `sshHostKey`. Subsequent reads from it will return its default value.
+  package mutating func clearSshHostKey() {_uniqueStorage()._sshHostKey = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2809,7 +2819,7 @@ nonisolated extension Covey_V1_TimelineStage: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MachineStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}phase\0\u{1}node\0\u{1}driver\0\u{1}accel\0\u{1}pid\0\u{3}run_generation\0\u{3}observed_generation\0\u{3}observed_restart\0\u{1}addresses\0\u{1}ports\0\u{1}conditions\0\u{1}timeline\0\u{1}restarts\0\u{3}exit_code\0\u{3}last_end\0\u{3}last_error\0\u{3}started_at\0\u{3}ended_at\0\u{3}observed_start\0\u{2}\u{15}volumes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}phase\0\u{1}node\0\u{1}driver\0\u{1}accel\0\u{1}pid\0\u{3}run_generation\0\u{3}observed_generation\0\u{3}observed_restart\0\u{1}addresses\0\u{1}ports\0\u{1}conditions\0\u{1}timeline\0\u{1}restarts\0\u{3}exit_code\0\u{3}last_end\0\u{3}last_error\0\u{3}started_at\0\u{3}ended_at\0\u{3}observed_start\0\u{2}\u{15}volumes\0\u{4}2ssh_host_key\0")
 
   fileprivate class _StorageClass {
     var _phase: Covey_V1_MachinePhase = .unspecified
@@ -2832,6 +2842,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
     var _endedAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
     var _observedStart: Int64 = 0
     var _volumes: [String] = []
+    var _sshHostKey: String? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2862,6 +2873,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
       _endedAt = source._endedAt
       _observedStart = source._observedStart
       _volumes = source._volumes
+      _sshHostKey = source._sshHostKey
     }
   }
 
@@ -2900,6 +2912,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
         case 18: try { try decoder.decodeSingularMessageField(value: &_storage._endedAt) }()
         case 19: try { try decoder.decodeSingularInt64Field(value: &_storage._observedStart) }()
         case 40: try { try decoder.decodeRepeatedStringField(value: &_storage._volumes) }()
+        case 90: try { try decoder.decodeSingularStringField(value: &_storage._sshHostKey) }()
         default: break
         }
       }
@@ -2972,6 +2985,9 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
       if !_storage._volumes.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._volumes, fieldNumber: 40)
       }
+      try { if let v = _storage._sshHostKey {
+        try visitor.visitSingularStringField(value: v, fieldNumber: 90)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3001,6 +3017,7 @@ nonisolated extension Covey_V1_MachineStatus: SwiftProtobuf.Message, SwiftProtob
         if _storage._endedAt != rhs_storage._endedAt {return false}
         if _storage._observedStart != rhs_storage._observedStart {return false}
         if _storage._volumes != rhs_storage._volumes {return false}
+        if _storage._sshHostKey != rhs_storage._sshHostKey {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -19,6 +19,7 @@ package enum MethodRules {
         "covey.v1.VirtualMachines/Rename": .tenant(Permission(.vm, .change)),
         "covey.v1.VirtualMachines/ListPorts": .tenant(Permission(.vm, .read)),
         "covey.v1.VirtualMachines/GetFigures": .tenant(Permission(.vm, .read)),
+        "covey.v1.Shells/Open": .tenant(Permission(.vm, .use)),
         "covey.v1.Images/Build": .tenant(Permission(.image, .create)),
         "covey.v1.Images/Get": .tenant(Permission(.image, .read)),
         "covey.v1.Images/List": .tenant(Permission(.image, .read)),

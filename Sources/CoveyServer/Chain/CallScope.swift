@@ -86,6 +86,10 @@ extension Covey_V1_AttachRequest: CallScope {
     package var scopeTenant: String? { start.tenant }
 }
 
+extension Covey_V1_OpenShellRequest: CallScope {
+    package var scopeTenant: String? { start.tenant }
+}
+
 extension Covey_V1_ImportKernelRequest: CallScope {
     package var scopeTenant: String? { header.tenant }
     package var scopeRequestID: String? { header.requestID }

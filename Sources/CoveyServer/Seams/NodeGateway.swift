@@ -156,6 +156,15 @@ package protocol NodeGateway: Sendable {
         output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws
 
+    /// Runs an ssh server in a guest for one connection: its bytes are `input` and the standard output of `output`. It
+    /// ends with the call, at the latest when `input` does. Waits until the guest's agent is there.
+    /// Errors: as ``exec(on:_:_:input:output:)``; ``ErrorCode/unsupported`` where the machine has no server,
+    /// ``ErrorCode/notFound`` for a user that the guest has not, ``ErrorCode/exhausted`` for too many at once.
+    func shell(
+        on node: NodeID, _ machine: VirtualMachine, _ access: ShellAccess, id: String, input: ExecInputs,
+        output: @escaping @Sendable (ExecOutput) async throws -> Void
+    ) async throws
+
     /// The programs that Covey started in a guest, the machine's own included.
     func execs(on node: NodeID, _ machine: VirtualMachine) async throws -> [ExecRecord]
 
