@@ -9,7 +9,7 @@ extension LocalGateway {
         on node: NodeID, _ machine: VirtualMachine, _ access: ShellAccess, id: String, input: ExecInputs,
         output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws {
-        try check(node)
+        try await check(node, machine)
         let connection = try await agent.shell(machine.metadata.id, access, id: id)
         let stream = connection.stream
         do {
