@@ -170,7 +170,7 @@ let beside: [Target] = [
         ["CoveySQLiteStore", "CoveyStore", "CoveyTesting", "CoveyModel", grdb, subprocess]),
     tests(
         "CoveyEtcdStoreTests",
-        ["CoveyEtcdStore", "CoveyStore", "CoveyTesting", "CoveyModel", "CoveySystem", subprocess]),
+        ["CoveyEtcdStore", "CoveyStore", "CoveyTesting", "CoveyVMM", "CoveyModel", "CoveySystem", subprocess]),
     tests(
         "CoveyGuestTests",
         ["CoveyGuest", "CoveyGuestChannel", "CoveyGuestProtocol", "CoveyModel", "CoveySystem", "CoveyTesting"]),

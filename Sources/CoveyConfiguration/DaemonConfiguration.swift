@@ -67,4 +67,10 @@ package struct DaemonConfiguration: Hashable, Sendable {
     /// Where state is kept: an address that begins with `etcd://`, or `etcd` for a member of the root's own; nil is
     /// the root's own file.
     package var store: String?
+    /// Where other hosts reach the daemon's own member of etcd; other members do at the next port. Nil is nowhere.
+    package var etcdListen: Endpoint?
+    /// Members that it joins when it is made, `HOST:PORT`; empty makes a cluster of its own.
+    package var etcdJoin: [String]
+    /// The folder with the authority that all members share; nil is one of its own.
+    package var etcdAuthority: String?
 }

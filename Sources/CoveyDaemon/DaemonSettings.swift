@@ -31,6 +31,8 @@ package struct DaemonSettings: Sendable {
     package var rateLimit: Int?
     /// The address of the store, `etcd://…`, or `etcd` for a member of the root's own; nil is a file below the root.
     package var store: String?
+    /// What the root's own member is told.
+    package var etcd = OwnEtcdSettings()
     /// What is said of registries.
     package var registries: RegistrySettings
     /// The catalogs of images and kernels.

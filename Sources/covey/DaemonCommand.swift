@@ -78,6 +78,7 @@ struct DaemonCommand: AsyncParsableCommand {
         settings.imageMirror = configuration.imageMirror
         settings.rateLimit = configuration.rateLimit
         settings.store = configuration.store
+        settings.etcd = configuration.etcd
         settings.hasNetworks = configuration.network == .auto
         settings.namesEndpoint = configuration.names.map { ($0.address, $0.port) }
         settings.resolvers = configuration.resolvers
