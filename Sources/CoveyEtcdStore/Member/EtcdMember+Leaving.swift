@@ -14,7 +14,7 @@ extension EtcdMember {
         let folder = folder
         guard let record = try await pool.run({ try folder.load() }) else { return [] }
         state.withLock { $0.record = record }
-        guard record.hasOthers else {
+        guard try await hasCompany(record) else {
             try await Self.end(supervisor)
             return []
         }
@@ -44,6 +44,19 @@ extension EtcdMember {
         }
         if record.step != .joining { try await change { $0.beginAnew() } }
         return done
+    }
+
+    /// Whether there are others; those that left while no daemon ran are known to the member itself.
+    private func hasCompany(_ record: MemberRecord) async throws -> Bool {
+        guard record.hasOthers, record.step == .voting, try await isRunning() else { return record.hasOthers }
+        let own = try EtcdAdministration(record.near, tls: folder.tls, patience: .seconds(3))
+        defer { own.close() }
+        do {
+            try await own.settle()
+            let count = try await own.members().count
+            if count == 1 { try await change { $0.others = [] } }
+            return count > 1
+        } catch is CoveyError { return true }
     }
 
     private func depart(_ record: MemberRecord) async throws {
