@@ -24,6 +24,8 @@ package struct GuestAbilities: OptionSet, Hashable, Sendable {
     package static let figures = GuestAbilities(rawValue: 1 << 10)
     /// Lets the guest's programs trust further certificates.
     package static let certificates = GuestAbilities(rawValue: 1 << 11)
+    /// Says when the machine is ready, by its init or a probe.
+    package static let readiness = GuestAbilities(rawValue: 1 << 12)
 }
 
 /// When the stages of a guest's boot were reached, on the guest's clock since its kernel started.
@@ -63,12 +65,14 @@ package struct GuestHello: Hashable, Sendable {
     package var problem: CoveyError?
     /// The host name that the machine was told last; nil before, and where the agent does not say so.
     package var hostname: String?
+    /// Whether what ``GuestConfiguration/readiness`` asks has come about; false also where it asks nothing.
+    package var ready: Bool
 
     /// Makes a hello.
     package init(
         protocolVersion: UInt32 = guestProtocolVersion, abilities: GuestAbilities, agentVersion: String,
         bootID: String, kernelRelease: String = "", timings: GuestBootTimings = GuestBootTimings(),
-        configured: Bool = false, problem: CoveyError? = nil, hostname: String? = nil
+        configured: Bool = false, problem: CoveyError? = nil, hostname: String? = nil, ready: Bool = false
     ) {
         self.protocolVersion = protocolVersion
         self.abilities = abilities
@@ -79,6 +83,7 @@ package struct GuestHello: Hashable, Sendable {
         self.configured = configured
         self.problem = problem
         self.hostname = hostname
+        self.ready = ready
     }
 }
 
