@@ -18,7 +18,8 @@ package final class ConsoleSeats: Sendable {
     private let state = Mutex(State())
     private let changes = Signal()
 
-    init() {}
+    /// Consoles where nobody is.
+    package init() {}
 
     /// Comes to a console. Who asks to write does so where nobody does, or takes it from who does.
     package func enter(_ machine: MachineID, who: String, asks: Bool, takes: Bool) -> Visitor {
