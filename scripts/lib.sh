@@ -2,7 +2,7 @@
 
 build_packages=(git pkg-config g++ libc6-dev libsqlite3-dev libarchive-dev zlib1g-dev binutils)
 run_packages=(qemu-system-x86 qemu-utils e2fsprogs busybox-static mmdebstrap kmod libarchive13 libsqlite3-0 nftables)
-test_packages=(protobuf-compiler libprotobuf-dev python3 jq xz-utils zstd gzip lz4 procps util-linux xfsprogs
+test_packages=(tmux protobuf-compiler libprotobuf-dev python3 jq xz-utils zstd gzip lz4 procps util-linux xfsprogs
     docker-registry skopeo umoci iproute2 apache2-utils openssl rsync attr libcap2-bin curl
     etcd-server etcd-client musl musl-tools iproute2 openssh-client)
 

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -85,6 +86,25 @@ def exec_rate(daemon, rounds, programs):
             [calls / value for value in answer["version"]], "/s", "the version call", better="more"))
     daemon.run("vm", "rm", "-f", "exec")
     return figures
+
+
+def sessions(daemon, rounds, programs):
+    """100 programs (cat) in one machine at once, each with its standard input, over one connection; all pass tokens.
+    sessions-open: from the first call until each has sent its first token back. sessions-token: a token's way into
+    the machine and back while all of them pass theirs. Reference: the same with one program."""
+    daemon.start("sessions")
+    many, few, opened = [], [], []
+    for _ in range(rounds):
+        alone_ = bench(programs, "sessions", daemon.socket, "sessions", "1", "20")
+        together = bench(programs, "sessions", daemon.socket, "sessions", "100", "20")
+        few.append(statistics.median(alone_["token"]))
+        many.append(statistics.median(together["token"]))
+        opened += together["opened"]
+    daemon.run("vm", "rm", "-f", "sessions")
+    return [
+        alone("sessions-open", milliseconds(opened), "ms"),
+        against("sessions-token", milliseconds(many), milliseconds(few), "ms", "one program"),
+    ]
 
 
 def bench(programs, *arguments):
@@ -255,6 +275,7 @@ SUITES = {
     "boot-timeline": (boot_timeline, True, False),
     "exec-rate": (exec_rate, True, True),
     "exec-ssh": (exec_ssh, True, False),
+    "sessions": (sessions, True, True),
     "memory": (memory, True, False),
     "create-rate": (create_rate, False, True),
     "disk-strategies": (disk_strategies, False, False),

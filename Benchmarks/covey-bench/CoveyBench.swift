@@ -19,6 +19,11 @@ enum CoveyBench {
                     socket: arguments[1], machine: arguments[2], calls: try number(arguments[3]),
                     pairs: try number(arguments[4])
                 ).run()
+            case ("sessions", 4):
+                answer = try await Sessions(
+                    socket: arguments[1], machine: arguments[2], count: try number(arguments[3]),
+                    rounds: try number(arguments[4])
+                ).run()
             case ("names-load", 3):
                 answer = try await NamesLoad(
                     port: try number(arguments[1]), names: try number(arguments[2]),
@@ -32,6 +37,7 @@ enum CoveyBench {
                     .invalid, "unknown arguments",
                     remedy: """
                         covey-bench create-rate FOLDER CREATIONS PAIRS | exec-rate SOCKET VM CALLS PAIRS \
+                        | sessions SOCKET VM COUNT ROUNDS \
                         | names-serve PORT NAMES | names-load PORT NAMES QUESTIONS
                         """)
             }

@@ -44,8 +44,10 @@ package struct MachineRequest: Hashable, Sendable {
     package var environment: [String: String] = [:]
     /// Whether the daemon deletes it when it has stopped.
     package var removeWhenStopped = false
-    /// When it counts as ready; nil is when the agent answered.
+    /// When it counts as ready; nil is when what the image runs is up.
     package var ready: ReadyCheck?
+    /// The probe, where ``ready`` is ``ReadyCheck/probe``.
+    package var readyProbe: Probe?
     /// How long a stop may take before it is forced.
     package var stopTimeout: Duration?
     /// Whether it is only made and not started.
@@ -83,6 +85,7 @@ extension Covey_V1_CreateVirtualMachineRequest {
         environment = model.environment
         removeWhenStopped = model.removeWhenStopped
         ready = model.ready.wire
+        if let probe = model.readyProbe { readyProbe = Covey_V1_Probe(probe) }
         if let limit = model.stopTimeout {
             stopTimeout = Google_Protobuf_Duration(milliseconds: limit.wholeMilliseconds)
         }
@@ -118,6 +121,7 @@ extension MachineRequest {
         environment = message.environment
         removeWhenStopped = message.removeWhenStopped
         ready = try ReadyCheck.optional(message.ready, "ready")
+        if message.hasReadyProbe { readyProbe = try Probe(message.readyProbe, "ready_probe") }
         if message.hasStopTimeout {
             stopTimeout = .milliseconds(try message.stopTimeout.milliseconds("stop_timeout"))
         }

@@ -21,8 +21,19 @@ extension ScratchDisk: ExpressibleByArgument {
 
 extension DriverName: ExpressibleByArgument {}
 extension Accelerator: ExpressibleByArgument {}
-extension ReadyCheck: ExpressibleByArgument {
-    package static var allValueStrings: [String] { [ReadyCheck.booted, .agent].map(\.rawValue) }
+/// `image`, `agent`, `booted`, or a probe.
+struct ReadyArgument: ExpressibleByArgument, Sendable {
+    let check: ReadyCheck
+    let probe: Probe?
+
+    init?(argument: String) {
+        probe = Probe(argument)
+        guard let check = probe == nil ? ReadyCheck(rawValue: argument) : .probe else { return nil }
+        guard (check == .probe) == (probe != nil) else { return nil }
+        self.check = check
+    }
+
+    static var allValueStrings: [String] { ["image", "agent", "booted", "exec:COMMAND", "tcp:PORT", "http:PORT/PATH"] }
 }
 extension OutputFormat: ExpressibleByArgument {}
 
@@ -77,7 +88,7 @@ struct SignalArgument: ExpressibleByArgument, Sendable {
 }
 
 /// What a machine is waited for.
-enum WaitGoal: String, ExpressibleByArgument, CaseIterable, Sendable { case running, ready, stopped, deleted }
+enum WaitGoal: String, ExpressibleByArgument, CaseIterable, Sendable { case running, ready, stopped, exit, deleted }
 
 /// What a creation is waited for.
 enum CreateGoal: String, ExpressibleByArgument, CaseIterable, Sendable { case created, running, ready }

@@ -68,6 +68,7 @@ struct RootCommand: AsyncParsableCommand {
             discussion: "Example: covey run debian -- cat /etc/os-release", version: CoveyVersion.current,
             subcommands: [
                 RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self,
+                ConsoleCommand.self, TopCommand.self,
                 SSHCommand.self, SSHConfigCommand.self, SSHProxyCommand.self, SSHKnownHostsCommand.self,
                 VMCommand.self, ImageCommand.self, KernelCommand.self, VolumeCommand.self, NetworkCommand.self,
                 RegistryCommand.self, NodeCommand.self,

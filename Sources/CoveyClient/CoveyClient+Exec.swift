@@ -9,6 +9,17 @@ package struct ExecSource: Sendable {
     package var standardInput: (@Sendable () async throws -> [UInt8]?)?
     /// Sizes and signals.
     package var control: AsyncStream<ExecInput>
+    /// Takes back bytes of standard input that could not be sent; nil where they are lost.
+    var unsent: (@Sendable ([UInt8]) -> Void)?
+
+    /// Makes a source that takes back what could not be sent.
+    init(
+        standardInput: @escaping @Sendable () async throws -> [UInt8]?, control: AsyncStream<ExecInput>,
+        unsent: @escaping @Sendable ([UInt8]) -> Void
+    ) {
+        self.init(standardInput: standardInput, control: control)
+        self.unsent = unsent
+    }
 
     /// Makes a source.
     package init(
@@ -21,8 +32,8 @@ package struct ExecSource: Sendable {
 }
 
 extension CoveyClient {
-    /// Runs a program in a guest and relays it. Without standard input the relay outlives a daemon that is replaced:
-    /// it connects again and goes on where it stopped, within ``patience``.
+    /// Runs a program in a guest and relays it. Without standard input, or with a terminal, the relay outlives a daemon
+    /// that is replaced: it connects again and goes on where it stopped, within ``patience``.
     ///
     /// - Parameters:
     ///   - detach: Whether it goes on without the caller; returns then once it runs.
@@ -33,11 +44,12 @@ extension CoveyClient {
         _ name: String, _ program: Program, detach: Bool = false, size: TerminalSize? = nil, id: String = requestID(),
         source: ExecSource = ExecSource(), output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws -> ExecExit? {
-        if detach || source.standardInput != nil {
+        // What was typed into a terminal and is lost is typed again; a pipe's bytes are not.
+        if detach || source.standardInput != nil && !program.terminal {
             return try await execOnce(name, program, detach: detach, size: size, id: id, source: source, output: output)
         }
         let relayed = Relayed(offsets: (0, 0), hasBegun: false, output: output)
-        return try await outliving(relayed, source, name, exec: id, size: size) { source, output in
+        return try await outliving(relayed, source, name, exec: id, size: size, recent: nil) { source, output in
             try await execOnce(name, program, detach: false, size: size, id: id, source: source, output: output)
         }
     }
@@ -78,22 +90,26 @@ extension CoveyClient {
     /// - Parameters:
     ///   - exec: The exec's id; ``ExecRecord/main`` is the machine's program, which is waited for.
     ///   - offsets: Bytes of standard output and error that the caller has; nil is from the oldest kept.
+    ///   - recent: For a program with a terminal: at most so many of the newest bytes, then ``ExecOutput/caughtUp``, and
+    ///     the program is asked to draw anew. The relay outlives a daemon then, too.
     package func attach(
         _ name: String, exec: String = ExecRecord.main, offsets: (stdout: Int64, stderr: Int64)? = nil,
-        size: TerminalSize? = nil, source: ExecSource = ExecSource(),
+        recent: Int64? = nil, size: TerminalSize? = nil, source: ExecSource = ExecSource(),
         output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws -> ExecExit? {
-        guard let offsets, source.standardInput == nil else {
-            return try await attachOnce(name, exec: exec, offsets: offsets, size: size, source: source, output: output)
+        guard recent != nil || offsets != nil && source.standardInput == nil else {
+            return try await attachOnce(
+                name, exec: exec, offsets: offsets, recent: nil, size: size, source: source, output: output)
         }
-        let relayed = Relayed(offsets: offsets, hasBegun: true, output: output)
-        return try await outliving(relayed, source, name, exec: exec, size: size) { source, output in
-            try await attachOnce(name, exec: exec, offsets: offsets, size: size, source: source, output: output)
+        let relayed = Relayed(offsets: offsets ?? (0, 0), hasBegun: true, output: output)
+        return try await outliving(relayed, source, name, exec: exec, size: size, recent: recent) { source, output in
+            try await attachOnce(
+                name, exec: exec, offsets: offsets, recent: recent, size: size, source: source, output: output)
         }
     }
 
     func attachOnce(
-        _ name: String, exec: String, offsets: (stdout: Int64, stderr: Int64)?, size: TerminalSize?,
+        _ name: String, exec: String, offsets: (stdout: Int64, stderr: Int64)?, recent: Int64?, size: TerminalSize?,
         source: ExecSource, output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws -> ExecExit? {
         var start = Covey_V1_AttachStart()
@@ -104,6 +120,7 @@ extension CoveyClient {
             start.stdoutOffset = offsets.stdout
             start.stderrOffset = offsets.stderr
         }
+        if let recent { start.recent = recent }
         if let size { start.size = Covey_V1_TerminalSize(size) }
         var message = Covey_V1_AttachRequest()
         message.start = start
@@ -136,10 +153,22 @@ extension CoveyClient {
         }
     }
 
+    /// Sends a signal to a program; nil is SIGHUP for one with a terminal, SIGTERM for another.
+    package func signal(_ name: String, exec: String, _ signal: Int32? = nil) async throws {
+        var message = Covey_V1_SignalExecRequest()
+        message.tenant = tenant
+        message.name = name
+        message.exec = exec
+        if let signal { message.signal = signal }
+        let request = message
+        // Not repeated by itself: a signal that arrives twice may do something else.
+        _ = try await once { try await machines.signalExec(request, options: options) }
+    }
+
     /// Tells `output` of a machine's logs.
     package func logs(
         _ name: String, exec: String? = nil, console: Bool = false, follow: Bool = false, since: Timestamp? = nil,
-        output: @escaping @Sendable (LogChunk) async throws -> Void
+        tail: Int? = nil, output: @escaping @Sendable (LogChunk) async throws -> Void
     ) async throws {
         var message = Covey_V1_LogsRequest()
         message.tenant = tenant
@@ -148,6 +177,7 @@ extension CoveyClient {
         message.console = console
         message.follow = follow
         if let since { message.since = .init(since) }
+        if let tail { message.tail = Int64(tail) }
         let request = message
         try await once {
             try await machines.logs(request, options: streamOptions) { response in
@@ -177,7 +207,12 @@ struct Relay: Sendable {
         try await withThrowingTaskGroup(of: Bool.self) { group in
             if let read = source.standardInput {
                 group.addTask {
-                    while let bytes = try await read() { try await send(.standardInput(bytes)) }
+                    while let bytes = try await read() {
+                        do { try await send(.standardInput(bytes)) } catch {
+                            source.unsent?(bytes)
+                            throw error
+                        }
+                    }
                     try await send(.end)
                     return false
                 }

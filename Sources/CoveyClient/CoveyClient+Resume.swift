@@ -31,7 +31,7 @@ final class Relayed: Sendable {
         state.withLock { state in
             state.hasBegun = true
             switch piece {
-            case .started, .exited: break
+            case .started, .caughtUp, .exited: break
             case .stdout(let bytes): state.stdout += Int64(bytes.count)
             case .stderr(let bytes): state.stderr += Int64(bytes.count)
             }
@@ -54,6 +54,24 @@ private final class ControlRelay: Sendable {
     }
 }
 
+/// What is typed, kept where it could not be sent.
+private final class Typed: Sendable {
+    private let read: @Sendable () async throws -> [UInt8]?
+    private let unsent = Mutex<[UInt8]>([])
+
+    init(_ read: @escaping @Sendable () async throws -> [UInt8]?) { self.read = read }
+
+    func next() async throws -> [UInt8]? {
+        let kept = unsent.withLock { unsent in
+            defer { unsent = [] }
+            return unsent
+        }
+        return kept.isEmpty ? try await read() : kept
+    }
+
+    @Sendable func putBack(_ bytes: [UInt8]) { unsent.withLock { $0 += bytes } }
+}
+
 extension CoveyClient {
     /// How long a relay waits for a daemon that has gone to come back.
     package static let patience = Duration.seconds(20)
@@ -61,21 +79,28 @@ extension CoveyClient {
     /// Relays a program by a call, and where the daemon goes away by further ones.
     func outliving(
         _ relayed: Relayed, _ source: ExecSource, _ name: String, exec: String, size: TerminalSize?,
+        recent: Int64?,
         _ first:
             @Sendable (ExecSource, @escaping @Sendable (ExecOutput) async throws -> Void) async throws -> ExecExit?
     ) async throws -> ExecExit? {
         let control = ControlRelay()
         async let _: Void = control.carry(source.control)
+        let typed = source.standardInput.map { read in Typed(read) }
+        func next() -> ExecSource {
+            guard let typed else { return ExecSource(control: control.subscribe()) }
+            return ExecSource(
+                standardInput: { try await typed.next() }, control: control.subscribe(), unsent: typed.putBack)
+        }
         do {
-            return try await first(ExecSource(control: control.subscribe())) { try await relayed.take($0) }
+            return try await first(next()) { try await relayed.take($0) }
         } catch let lost as CoveyError where lost.code == .unavailable && relayed.hasBegun {
-            return try await resume(relayed, control, name, exec: exec, size: size, after: lost)
+            return try await resume(relayed, next, name, exec: exec, size: size, recent: recent, after: lost)
         }
     }
 
     private func resume(
-        _ relayed: Relayed, _ control: ControlRelay, _ name: String, exec: String, size: TerminalSize?,
-        after lost: CoveyError
+        _ relayed: Relayed, _ source: () -> ExecSource, _ name: String, exec: String, size: TerminalSize?,
+        recent: Int64?, after lost: CoveyError
     ) async throws -> ExecExit? {
         var end = ContinuousClock.now + CoveyClient.patience
         while ContinuousClock.now < end {
@@ -85,7 +110,8 @@ extension CoveyClient {
             let before = relayed.offsets
             do {
                 return try await attachOnce(
-                    name, exec: exec, offsets: before, size: size, source: ExecSource(control: control.subscribe())
+                    name, exec: exec, offsets: recent == nil ? before : nil, recent: recent, size: size,
+                    source: source()
                 ) { try await relayed.take($0) }
             } catch let error as CoveyError where error.code == .unavailable {
                 if relayed.offsets != before { end = ContinuousClock.now + CoveyClient.patience }

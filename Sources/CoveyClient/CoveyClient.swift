@@ -17,6 +17,7 @@ package struct CoveyClient: Sendable {
     package var timeout: Duration
 
     let machines: Covey_V1_VirtualMachines.Client<Transport>
+    let consoles: Covey_V1_Consoles.Client<Transport>
     let images: Covey_V1_Images.Client<Transport>
     let kernels: Covey_V1_Kernels.Client<Transport>
     let registries: Covey_V1_Registries.Client<Transport>
@@ -63,6 +64,7 @@ package struct CoveyClient: Sendable {
         self.tenant = tenant
         self.timeout = timeout
         machines = .init(wrapping: client)
+        consoles = .init(wrapping: client)
         images = .init(wrapping: client)
         kernels = .init(wrapping: client)
         registries = .init(wrapping: client)

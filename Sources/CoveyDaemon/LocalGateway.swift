@@ -57,7 +57,8 @@ package struct LocalGateway: NodeGateway {
         let channel = try await agent.exec(id, request)
         try await output(.started(command.id))
         if command.detach { return }
-        try await relay(channel, input: input, hangUp: true, skip: (0, 0), output: output)
+        // A program with a terminal is a session: it outlives the client, who comes back with attach.
+        try await relay(channel, input: input, hangUp: !command.program.terminal, skip: (0, 0), output: output)
         try await agent.discard(id, exec: command.id)
     }
 
@@ -68,13 +69,22 @@ package struct LocalGateway: NodeGateway {
         try await check(node, machine)
         let channel = try await agent.channel(machine.metadata.id, command.exec)
         try await output(.started(command.exec))
-        let skip = (command.stdoutOffset ?? 0, command.stderrOffset ?? 0)
+        var skip = (command.stdoutOffset ?? 0, command.stderrOffset ?? 0)
+        var caughtUp: (Int64, Int64)?
+        if let recent = command.recent, channel.hasBegun {
+            let recorded = try await channel.recorded()
+            skip = (max(skip.0, recorded.output - recent), max(skip.1, recorded.error - recent))
+            caughtUp = (recorded.output, recorded.error)
+        } else if command.recent != nil {
+            caughtUp = (0, 0)
+        }
         let size = command.size
+        let redraws = command.recent != nil
         try await withThrowingTaskGroup { group in
             if let size {
-                group.addTask { try await channel.resize(guestSize(size)) }
+                group.addTask { try await show(channel, at: guestSize(size), redraws: redraws) }
             }
-            try await relay(channel, input: input, hangUp: false, skip: skip, output: output)
+            try await relay(channel, input: input, hangUp: false, skip: skip, caughtUp: caughtUp, output: output)
             group.cancelAll()
         }
     }
@@ -130,13 +140,26 @@ package struct LocalGateway: NodeGateway {
         }
     }
 
+    /// Gives a terminal its size. A program that is to draw anew is told of a change: the kernel tells none where the
+    /// size stays.
+    private func show(_ channel: ExecChannel, at size: GuestTerminalSize, redraws: Bool) async throws {
+        if redraws, channel.hasBegun, channel.exitCode == nil, size.rows > 1 {
+            try await channel.resize(GuestTerminalSize(rows: size.rows - 1, columns: size.columns))
+            // Programs read the size when they get to it: it has to be another one for a moment.
+            try await host.clock.sleep(.milliseconds(100))
+        }
+        try await channel.resize(size)
+    }
+
     /// Carries a program's output to a caller and the caller's input to the program, until the program has ended.
     ///
     /// - Parameters:
     ///   - hangUp: Whether the program gets SIGHUP when the caller leaves before its end.
     ///   - skip: Bytes of standard output and standard error that the caller has.
+    ///   - caughtUp: Where both were when the caller came; it is told when it has them. Nil tells nothing.
     private func relay(
         _ channel: ExecChannel, input: ExecInputs, hangUp: Bool, skip: (Int64, Int64),
+        caughtUp: (Int64, Int64)? = nil,
         output: @escaping @Sendable (ExecOutput) async throws -> Void
     ) async throws {
         let follower = channel.follow(attached: true)
@@ -147,8 +170,25 @@ package struct LocalGateway: NodeGateway {
             }
             group.addTask {
                 do {
+                    var behind = caughtUp
+                    func catchUp(_ done: (Int64, Int64)) async throws {
+                        guard let goal = behind, done.0 >= goal.0, done.1 >= goal.1 else { return }
+                        behind = nil
+                        try await output(.caughtUp)
+                    }
+                    var done: (Int64, Int64) = (0, 0)
+                    try await catchUp(done)
                     while let entries = try await follower.next() {
-                        for entry in entries { try await tell(entry, skip, output) }
+                        for entry in entries {
+                            if case .exit = entry.content, behind != nil { try await output(.caughtUp) }
+                            try await tell(entry, skip, output)
+                            switch entry.content {
+                            case .output(let bytes): done.0 = entry.offset + Int64(bytes.count)
+                            case .error(let bytes): done.1 = entry.offset + Int64(bytes.count)
+                            case .lost, .exit: break
+                            }
+                            try await catchUp(done)
+                        }
                     }
                 } catch {
                     if hangUp, channel.exitCode == nil { try await channel.signal(1) }

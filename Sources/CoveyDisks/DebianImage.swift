@@ -20,7 +20,7 @@ struct DebianImage {
 
     // Without udev no device unit ever appears, and what waits for one holds the boot up for 90 seconds.
     private static let masked = [
-        "getty@tty1.service", "serial-getty@ttyS0.service", "serial-getty@hvc0.service", "console-getty.service",
+        "getty@tty1.service", "serial-getty@ttyS0.service", "serial-getty@hvc0.service",
         "systemd-udevd.service", "systemd-udevd-control.socket", "systemd-udevd-kernel.socket",
         "systemd-udev-trigger.service", "systemd-udev-settle.service", "systemd-firstboot.service",
         "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
@@ -129,6 +129,10 @@ struct DebianImage {
             try tree.link("etc/systemd/system-generators/systemd-\(name)-generator", to: "/dev/null")
         }
         try tree.link("etc/systemd/system/default.target", to: "/lib/systemd/system/multi-user.target")
+        // A login on the serial console; the one of its kind that waits for no device unit.
+        try tree.link(
+            "etc/systemd/system/getty.target.wants/console-getty.service",
+            to: "/lib/systemd/system/console-getty.service")
         try tree.write("etc/hostname", "")
         // Empty, not "uninitialized": the first boot then makes an id without asking questions on the console.
         try tree.write("etc/machine-id", "")

@@ -33,7 +33,7 @@ package enum Agent {
     static func takeOver(_ configuration: GuestConfiguration) {
         let hello = GuestHello(
             abilities: abilities, agentVersion: CoveyVersion.current, bootID: MachineBoot.bootID,
-            kernelRelease: MachineBoot.kernelRelease, configured: true)
+            kernelRelease: MachineBoot.kernelRelease, configured: true, ready: true)
         do throws(SystemError) {
             try serve(hello, besideInit: configuration)
         } catch {
@@ -43,7 +43,7 @@ package enum Agent {
 
     private static let abilities: GuestAbilities = [
         .exec, .terminal, .clock, .shutdown, .imageInit, .mounts, .network, .figures,
-        .certificates, .shell,
+        .certificates, .readiness, .shell,
     ]
 
     private static func serve(_ hello: GuestHello, besideInit: GuestConfiguration?) throws(SystemError) {

@@ -30,6 +30,7 @@ package final class AgentServer {
     private var mainTaken: (() -> Void)?
     private var programsEnded: (() -> Void)?
     private var inputCredits: [UInt32: UInt64] = [:]
+    private var readiness: Readiness?
 
     /// Makes an agent on a stream. `hello` says what it is; whether it is configured is kept up here. `configured` is
     /// what an agent before this one, in the same boot, was told.
@@ -64,6 +65,7 @@ package final class AgentServer {
             }
             exec.close()
         }
+        readiness?.end()
         link.end()
     }
 
@@ -81,7 +83,9 @@ package final class AgentServer {
             link.dropQueue()
             detachAll()
             hello.protocolVersion = min(open.version, guestProtocolVersion)
+            hello.ready = hello.ready || readiness?.isReady == true
             send(session.hello(hello))
+            readiness?.repeatProblem()
         case .request(let number, let request): answer(number, request)
         case .input(let channel, let offset, let bytes):
             guard let exec = exec(on: channel) else { return }
@@ -217,8 +221,13 @@ package final class AgentServer {
         case .imageInit, .idle: break
         }
         loop.post { self.tell(.started) }
+        readiness = Readiness(loop: loop) { [weak self] in self?.tell($0) }
+        readiness?.begin(configuration.readiness, defaults, initSpeaks: duties.initSpeaks)
         return .done
     }
+
+    /// The image's init has started all that it was to start.
+    package func initIsReady() { readiness?.reached() }
 
     private func start(_ request: GuestExecRequest) throws(CoveyError) {
         guard !request.id.isEmpty, request.id.utf8.count <= 64 else {
@@ -357,6 +366,7 @@ package final class AgentServer {
     package func shutDown(_ how: GuestShutdown, grace: Duration, reason: String) {
         guard goingDown == nil else { return }
         goingDown = how
+        readiness?.end()
         tell(how == .reboot ? .rebooting : .poweringOff(reason: reason))
         guard duties.beginShutdown(how) else {
             loop.after(grace) { self.finish(how) }
@@ -383,7 +393,9 @@ package final class AgentServer {
 
     /// Reaps a child that is one of the programs. Returns false where it is not.
     package func reapProgram(_ pid: Int32) -> Bool {
-        guard let exec = execs.values.first(where: { $0.pid == pid }) else { return false }
+        guard let exec = execs.values.first(where: { $0.pid == pid }) else {
+            return readiness?.reapProgram(pid) ?? false
+        }
         exec.reap()
         return true
     }

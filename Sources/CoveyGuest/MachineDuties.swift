@@ -7,6 +7,8 @@ package protocol MachineDuties: AnyObject {
     /// Sets host name, clock, network; and hands PID 1 over for an image's init. Returns whether programs must have
     /// their OOM score reset. Errors: what failed.
     func configure(_ configuration: GuestConfiguration) throws(CoveyError) -> Bool
+    /// Whether the init that PID 1 was handed to will say when it is ready.
+    var initSpeaks: Bool { get }
     /// Sets the wall clock.
     func setClock(_ time: Timestamp) throws(CoveyError)
     /// Changes the network, and the host name where one is given. Errors: what failed.

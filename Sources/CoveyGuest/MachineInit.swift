@@ -14,6 +14,7 @@ package final class MachineInit: MachineDuties {
     private var shutdownWatch: Int32 = -1
     private var network: GuestNetwork?
     private var hostname: String?
+    private var notification: InitNotification?
 
     /// Serves programs; set before ``begin()``.
     package weak var server: AgentServer?
@@ -36,7 +37,10 @@ package final class MachineInit: MachineDuties {
         ]
         signals = try check("signalfd") { covey_signal_descriptor(numbers, numbers.count) }
         try loop.add(signals, .readable) { [weak self] _ in self?.hearSignals() }
-        if role == .besideInit { watchShutdown() }
+        if role == .besideInit {
+            watchShutdown()
+            try notification?.listen(on: loop) { [weak self] in self?.server?.initIsReady() }
+        }
     }
 
     private func hearSignals() {
@@ -61,6 +65,8 @@ package final class MachineInit: MachineDuties {
             _ = covey_guest_reap(pid, &code, &signal)
         }
     }
+
+    package var initSpeaks: Bool { notification != nil }
 
     package func configure(_ configuration: GuestConfiguration) throws(CoveyError) -> Bool {
         if case .imageInit(let path) = configuration.purpose, access(path, X_OK) != 0 {
@@ -130,13 +136,17 @@ package final class MachineInit: MachineDuties {
                 .conflict, "the image's init could not be executed on this boot before", remedy: "restart the machine")
         }
         do throws(SystemError) {
+            if configuration.readiness == .initSystem, InitNotification.speaks(path) {
+                attempt { () throws(SystemError) in notification = try InitNotification() }
+            }
             var ends: [Int32] = [-1, -1]
             try check("pipe2") { covey_pipe2(&ends, O_CLOEXEC) }
             let result = FileDescriptor(owning: ends[0])
             let told = FileDescriptor(owning: ends[1])
             let child = try check("fork") { covey_fork() }
             if child > 0 {
-                let environment = ["HOME=/", "TERM=linux", "PATH=\(defaultSearchPath)"]
+                var environment = ["HOME=/", "TERM=linux", "PATH=\(defaultSearchPath)"]
+                if notification != nil { environment.append("NOTIFY_SOCKET=\(InitNotification.path)") }
                 withStrings([path]) { arguments in
                     withStrings(environment) { environment in _ = covey_become(path, arguments, environment) }
                 }

@@ -16,7 +16,7 @@ final class ExecStream: GuestExecStream {
         var inputSent: UInt64 = 0
         var inputCredit: UInt64 = 0
         var inputEnded = false
-        var writing: (id: UInt64, continuation: CheckedContinuation<Void, any Error>)?
+        var writing: [UInt64: CheckedContinuation<Void, any Error>] = [:]
         var lastID: UInt64 = 0
 
         /// The first item, which the reader gets now.
@@ -121,10 +121,10 @@ final class ExecStream: GuestExecStream {
     func credit(_ offset: UInt64) {
         let writing = state.withLock { state in
             state.inputCredit = max(state.inputCredit, offset)
-            defer { state.writing = nil }
+            defer { state.writing = [:] }
             return state.writing
         }
-        writing?.continuation.resume()
+        for continuation in writing.values { continuation.resume() }
     }
 
     func finish(_ end: Result<GuestExit, CoveyError>) {
@@ -133,15 +133,15 @@ final class ExecStream: GuestExecStream {
             defer {
                 if case .success = end, state.reading != nil { state.endDelivered = true }
                 state.reading = nil
-                state.writing = nil
+                state.writing = [:]
             }
             return (state.reading, state.writing)
         }
         // Only an empty queue has a waiting reader.
         reading?.continuation.resume(with: end.map { .ended($0) }.mapError { $0 })
         switch end {
-        case .success: writing?.continuation.resume()
-        case .failure(let error): writing?.continuation.resume(throwing: error)
+        case .success: for continuation in writing.values { continuation.resume() }
+        case .failure(let error): for continuation in writing.values { continuation.resume(throwing: error) }
         }
     }
 
@@ -253,20 +253,15 @@ final class ExecStream: GuestExecStream {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let now = state.withLock { state -> Result<Void, any Error>? in
-                    precondition(state.writing == nil, "two tasks write to one program")
                     if state.end != nil || state.inputCredit > state.inputSent { return .success(()) }
                     if Task.isCancelled { return .failure(CancellationError()) }
-                    state.writing = (id, continuation)
+                    state.writing[id] = continuation
                     return nil
                 }
                 if let now { continuation.resume(with: now) }
             }
         } onCancel: {
-            let writing = state.withLock { state -> CheckedContinuation<Void, any Error>? in
-                guard let writing = state.writing, writing.id == id else { return nil }
-                state.writing = nil
-                return writing.continuation
-            }
+            let writing = state.withLock { $0.writing.removeValue(forKey: id) }
             writing?.resume(throwing: CancellationError())
         }
     }

@@ -10,6 +10,14 @@ package enum GuestPurpose: Hashable, Sendable {
     case idle
 }
 
+/// What a machine waits for, before it is ready, beyond that its purpose has begun.
+package enum GuestReadiness: Hashable, Sendable {
+    /// The image's init says so, where it is one that does: systemd, once it has started all that it was to start.
+    case initSystem
+    /// A probe succeeds.
+    case probe(Probe)
+}
+
 /// What a guest is told once a boot.
 package struct GuestConfiguration: Hashable, Sendable {
     /// The host name; nil leaves the kernel's.
@@ -34,13 +42,17 @@ package struct GuestConfiguration: Hashable, Sendable {
     /// Certificate authorities that the guest's programs trust beside the image's, each in PEM form; only for agents
     /// with ``GuestAbilities/certificates``.
     package var certificates: [String]
+    /// What ``GuestEvent/ready`` waits for; nil is nothing, and it never comes. Only for agents with
+    /// ``GuestAbilities/readiness``.
+    package var readiness: GuestReadiness?
 
     /// Makes a configuration.
     package init(
         hostname: String? = nil, clock: Timestamp? = nil, purpose: GuestPurpose,
         environment: [String: String] = [:], image: ImageConfiguration = ImageConfiguration(),
         terminalSize: GuestTerminalSize = GuestTerminalSize(), overflow: GuestOverflow = .blockWhileAttached,
-        mounts: [GuestMount] = [], network: GuestNetwork? = nil, certificates: [String] = []
+        mounts: [GuestMount] = [], network: GuestNetwork? = nil, certificates: [String] = [],
+        readiness: GuestReadiness? = nil
     ) {
         self.hostname = hostname
         self.clock = clock
@@ -52,6 +64,7 @@ package struct GuestConfiguration: Hashable, Sendable {
         self.mounts = mounts
         self.network = network
         self.certificates = certificates
+        self.readiness = readiness
     }
 }
 

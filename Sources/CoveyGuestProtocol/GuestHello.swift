@@ -24,6 +24,8 @@ package struct GuestAbilities: OptionSet, Hashable, Sendable {
     package static let figures = GuestAbilities(rawValue: 1 << 10)
     /// Lets the guest's programs trust further certificates.
     package static let certificates = GuestAbilities(rawValue: 1 << 11)
+    /// Says when the machine is ready, by its init or a probe.
+    package static let readiness = GuestAbilities(rawValue: 1 << 12)
     /// Serves ssh by the tools disk's server, a connection at a time.
     package static let shell = GuestAbilities(rawValue: 1 << 32)
 }
@@ -65,12 +67,14 @@ package struct GuestHello: Hashable, Sendable {
     package var problem: CoveyError?
     /// The host name that the machine was told last; nil before, and where the agent does not say so.
     package var hostname: String?
+    /// Whether what ``GuestConfiguration/readiness`` asks has come about; false also where it asks nothing.
+    package var ready: Bool
 
     /// Makes a hello.
     package init(
         protocolVersion: UInt32 = guestProtocolVersion, abilities: GuestAbilities, agentVersion: String,
         bootID: String, kernelRelease: String = "", timings: GuestBootTimings = GuestBootTimings(),
-        configured: Bool = false, problem: CoveyError? = nil, hostname: String? = nil
+        configured: Bool = false, problem: CoveyError? = nil, hostname: String? = nil, ready: Bool = false
     ) {
         self.protocolVersion = protocolVersion
         self.abilities = abilities
@@ -81,6 +85,7 @@ package struct GuestHello: Hashable, Sendable {
         self.configured = configured
         self.problem = problem
         self.hostname = hostname
+        self.ready = ready
     }
 }
 

@@ -6,6 +6,10 @@ package enum GuestEvent: Hashable, Sendable {
     case configured
     /// The machine's program or the image's init runs, or the machine is idle by wish: it is ready.
     case started
+    /// What the configuration's ``GuestConfiguration/readiness`` asks has come about.
+    case ready
+    /// Why it has not, where that is new.
+    case notReady(String)
     /// A program has ended; it is kept until it is acknowledged.
     case execEnded(id: String, GuestExit)
     /// The guest is about to reboot.
@@ -121,7 +125,7 @@ extension GuestSession {
 
 /// A program in a guest that the host is attached to.
 ///
-/// One task reads and one writes. Flow control reaches from the caller to the program in both directions.
+/// One task reads, any number write. Flow control reaches from the caller to the program in both directions.
 package protocol GuestExecStream: Sendable {
     /// The program's id.
     var id: String { get }

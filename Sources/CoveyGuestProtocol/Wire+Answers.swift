@@ -15,6 +15,7 @@ extension GuestHello {
         out.put(9, flag: configured)
         out.put(10, problem)
         out.put(11, hostname)
+        out.put(12, flag: ready)
         return out.bytes
     }
 
@@ -31,7 +32,7 @@ extension GuestHello {
             agentVersion: fields.plainText(3) ?? "", bootID: fields.plainText(4) ?? "",
             kernelRelease: fields.plainText(5) ?? "",
             timings: timings, configured: try fields.flag(9), problem: try fields.error(10),
-            hostname: fields.plainText(11))
+            hostname: fields.plainText(11), ready: try fields.flag(12))
     }
 }
 
@@ -116,6 +117,10 @@ extension GuestEvent {
             out.put(1, UInt64(5))
             out.put(4, reason)
         case .goingDown: out.put(1, UInt64(6))
+        case .ready: out.put(1, UInt64(7))
+        case .notReady(let why):
+            out.put(1, UInt64(8))
+            out.put(4, why)
         case .ended: preconditionFailure("the end of a session is no message")
         }
         return out.bytes
@@ -133,6 +138,8 @@ extension GuestEvent {
         case 4: return .rebooting
         case 5: return .poweringOff(reason: fields.plainText(4) ?? "")
         case 6: return .goingDown
+        case 7: return .ready
+        case 8: return .notReady(fields.plainText(4) ?? "")
         case _: return nil
         }
     }

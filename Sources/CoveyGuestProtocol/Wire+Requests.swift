@@ -107,6 +107,13 @@ extension GuestConfiguration {
         for mount in mounts { out.put(10) { mount.encode(&$0) } }
         if let network { out.put(11) { network.encode(&$0) } }
         for certificate in certificates { out.put(12, certificate) }
+        switch readiness {
+        case nil: break
+        case .initSystem: out.put(13, UInt64(1))
+        case .probe(let probe):
+            out.put(13, UInt64(2))
+            out.put(14) { probe.encode(&$0) }
+        }
     }
 
     fileprivate init(_ fields: FieldReader) throws(FrameFault) {
@@ -127,6 +134,13 @@ extension GuestConfiguration {
         for mount in try fields.messages(10) { mounts.append(try GuestMount(mount)) }
         if let inner = try fields.message(11) { network = try GuestNetwork(inner) }
         certificates = fields.texts(12)
+        switch try fields.number(13) {
+        case 1: readiness = .initSystem
+        case 2:
+            guard let inner = try fields.message(14) else { throw FrameFault("a probe that tries nothing") }
+            readiness = .probe(try Probe(inner))
+        case _: break
+        }
     }
 }
 

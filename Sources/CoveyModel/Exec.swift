@@ -46,6 +46,8 @@ package enum ExecOutput: Hashable, Sendable {
     case stdout([UInt8])
     /// The next bytes of standard error.
     case stderr([UInt8])
+    /// What was said before the caller connected has been told; only where it asked for what was said of late.
+    case caughtUp
     /// It ended; nothing follows.
     case exited(ExecExit)
 }
@@ -65,16 +67,23 @@ package struct ExecRecord: Hashable, Codable, Sendable {
     package var exitCode: Int32?
     /// When it was started.
     package var startedAt: Timestamp?
+    /// The user that it was started as; nil is the image's.
+    package var user: String?
+    /// Whether it has a terminal.
+    package var terminal: Bool
 
     /// Makes a record.
     package init(
-        id: String, arguments: [String], running: Bool, exitCode: Int32? = nil, startedAt: Timestamp? = nil
+        id: String, arguments: [String], running: Bool, exitCode: Int32? = nil, startedAt: Timestamp? = nil,
+        user: String? = nil, terminal: Bool = false
     ) {
         self.id = id
         self.arguments = arguments
         self.running = running
         self.exitCode = exitCode
         self.startedAt = startedAt
+        self.user = user
+        self.terminal = terminal
     }
 }
 

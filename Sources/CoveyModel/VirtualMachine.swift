@@ -117,6 +117,10 @@ package enum ReadyCheck: String, Codable, Sendable {
     case booted
     /// The guest agent answered.
     case agent
+    /// What the image runs is up: its entrypoint runs, its systemd has started all that it was to start.
+    case image
+    /// ``MachineSpec/readyProbe`` succeeded.
+    case probe
 }
 
 /// What is wanted of a machine.
@@ -166,6 +170,8 @@ package struct MachineSpec: Hashable, Codable, Sendable {
     package var removeWhenStopped: Bool
     /// When it counts as ready.
     package var ready: ReadyCheck
+    /// The probe, where ``ready`` is ``ReadyCheck/probe``.
+    package var readyProbe: Probe?
     /// How long a stop may take before it is forced, in milliseconds.
     package var stopTimeoutMilliseconds: Int64
     /// Whether a stop does not ask the guest first.
@@ -182,7 +188,7 @@ package struct MachineSpec: Hashable, Codable, Sendable {
         image: String, wanted: WantedState = .running, cpus: Int = 1, memory: ByteCount = .mebibytes(256),
         disk: ByteCount? = nil, kernel: String? = nil, driver: DriverName? = nil, accel: Accelerator = .auto,
         restart: RestartPolicy = .never, program: Program? = nil, environment: [String: String] = [:],
-        removeWhenStopped: Bool = false, ready: ReadyCheck = .agent, stopTimeout: Duration = .seconds(10)
+        removeWhenStopped: Bool = false, ready: ReadyCheck = .image, stopTimeout: Duration = .seconds(10)
     ) {
         self.wanted = wanted
         self.image = image
@@ -213,7 +219,8 @@ package struct MachineSpec: Hashable, Codable, Sendable {
 
 /// One stage of a start and how long it took.
 package struct TimelineStage: Hashable, Codable, Sendable {
-    /// `image`, `disk`, `network` where it has one, `vmm`, `kernel`, `agent`, `ready`.
+    /// `image`, `disk`, `network` where it has one, `vmm`, `kernel`, `agent`, `init` or `probe` where that says when it
+    /// is ready, `ready`.
     package var stage: String
     /// Whole milliseconds.
     package var milliseconds: Int64

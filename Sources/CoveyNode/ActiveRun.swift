@@ -37,8 +37,16 @@ struct ActiveRun {
     var programExit: Int32?
     /// Why the guest could not be made what it is for.
     var refused: CoveyError?
-    /// Whether the guest was ready.
+    /// Whether what the machine is for has begun: programs can be run in it.
+    var serving = false
+    /// Whether the machine is what ``MachineSpec/ready`` asks.
     var ready = false
+    /// What the guest is asked to find out before it is; nil is nothing.
+    var awaits: GuestReadiness?
+    /// Why it is not, as far as the guest has said.
+    var problem: String?
+    /// When what it is for began, on the measuring clock.
+    var servingAt: Duration?
     /// When the CPUs were let go, on the measuring clock; nil where the run was adopted.
     var resumedAt: Duration?
     /// When the agent answered.

@@ -12,6 +12,32 @@ package final class ConsoleReader {
     /// A reader from the oldest byte that is kept.
     package init(_ path: String) { self.path = path }
 
+    /// Passes over all but the newest bytes, before the first call of ``next(limit:)``. Blocks on the disk.
+    package func skip(to recent: Int64) throws {
+        let (newest, before) = (try ConsoleReader.size(path), try ConsoleReader.size("\(path).1"))
+        older = false
+        if newest < recent, before > 0 {
+            file = try openFile("\(path).1", .readOnly)
+            try seek(max(0, before - (recent - newest)), in: "\(path).1")
+        } else if newest > 0 {
+            file = try openFile(path, .readOnly)
+            inode = try ConsoleReader.inode(path) ?? 0
+            try seek(max(0, newest - recent), in: path)
+        }
+    }
+
+    private func seek(_ offset: Int64, in path: String) throws {
+        guard let raw = file?.raw else { return }
+        try check("lseek", path) { lseek(raw, off_t(offset), SEEK_SET) }
+    }
+
+    private static func size(_ path: String) throws -> Int64 {
+        var information = stat()
+        if stat(path, &information) == 0 { return Int64(information.st_size) }
+        if errno == ENOENT { return 0 }
+        throw SystemError("stat", path)
+    }
+
     /// The next bytes; empty where there is nothing new. Blocks on the disk.
     package func next(limit: Int = 65536) throws -> [UInt8] {
         if older {

@@ -112,7 +112,7 @@ package final class ExecChannel: Sendable {
     }
 
     /// Whether it was ever attached to.
-    var hasBegun: Bool { state.withLock { $0.begun } }
+    package var hasBegun: Bool { state.withLock { $0.begun } }
 
     /// Says that the program will never run: who follows it gets the reason, unless it ran before.
     func abandon(_ reason: CoveyError) {
@@ -137,6 +137,11 @@ package final class ExecChannel: Sendable {
 
     /// Sends a signal to the program's process group.
     package func signal(_ number: Int32) async throws { try await stream().signal(number) }
+
+    /// Bytes of each output that were recorded so far.
+    package func recorded() async throws -> Journal.Offsets {
+        try await pool.run { [journal] in try journal.resume().offsets }
+    }
 
     /// Follows what the program says.
     ///

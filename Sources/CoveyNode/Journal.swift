@@ -107,12 +107,19 @@ package final class Journal: Sendable {
         package var arguments: [String]
         /// When it was started.
         package var startedAt: Timestamp
+        /// The user that it was started as; nil is the image's.
+        package var user: String?
+        /// Whether it has a terminal.
+        package var terminal = false
     }
 
     /// Notes what is recorded.
     package func describe(_ subject: Subject) throws {
         try makeFolder(folder)
-        let words = [String(subject.startedAt.milliseconds)] + subject.arguments
+        // Before the first program's name: the time, and what else is known, which older records lack.
+        let terminal = subject.terminal ? ",tty" : ""
+        let user = subject.user.map { ",user=\($0)" } ?? ""
+        let words = ["\(subject.startedAt.milliseconds)\(terminal)\(user)"] + subject.arguments
         let file = try openFile("\(folder)/subject", [.writeOnly, .create, .truncate])
         try writeAll(file.raw, Array(words.joined(separator: "\0").utf8))
     }
@@ -122,8 +129,12 @@ package final class Journal: Sendable {
         guard fileExists("\(folder)/subject") else { return nil }
         let text = String(decoding: try readFile("\(folder)/subject", limit: 1 << 20), as: UTF8.self)
         let words = text.split(separator: "\0", omittingEmptySubsequences: false).map { String($0) }
-        guard let time = words.first.flatMap({ Int64($0) }) else { return nil }
-        return Subject(arguments: Array(words.dropFirst()), startedAt: Timestamp(milliseconds: time))
+        let facts = words.first?.split(separator: ",").map { String($0) } ?? []
+        guard let time = facts.first.flatMap({ Int64($0) }) else { return nil }
+        let user = facts.first { $0.hasPrefix("user=") }.map { String($0.dropFirst(5)) }
+        return Subject(
+            arguments: Array(words.dropFirst()), startedAt: Timestamp(milliseconds: time), user: user,
+            terminal: facts.contains("tty"))
     }
 
     /// Whether anything was ever recorded.

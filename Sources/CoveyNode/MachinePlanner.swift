@@ -46,6 +46,17 @@ package enum StartReason: String, Hashable, Sendable {
     case interrupted
 }
 
+extension VirtualMachine {
+    /// Whether it has ended, and no restart follows by itself.
+    package func isOver(at now: Timestamp) -> Bool {
+        guard status.phase == .stopped || status.phase == .failed else { return false }
+        switch MachinePlanner().next(spec, status, presence: .none, now: now) {
+        case .nothing, .settle, .markForDeletion, .delete: return true
+        case .wait, .start, .acknowledgeStart, .stop, .pause, .resume: return false
+        }
+    }
+}
+
 /// Decides what to do for a machine from what is wanted and what was seen: a pure function, without clock and I/O.
 package struct MachinePlanner: Sendable {
     /// How restarts by policy are spaced.

@@ -112,6 +112,14 @@ extension MachineWorker {
     private func overdue(_ status: MachineStatus) -> Verdict? {
         guard let resumed = run?.resumedAt else { return nil }
         guard host.clock.uptime() - resumed > host.settings.readyLimit else { return nil }
+        if run?.serving == true {
+            let why = run?.problem ?? "its init goes on starting"
+            return Verdict(
+                state: .failed,
+                error: CoveyError(
+                    .deadline, "the machine was not ready within \(host.settings.readyLimit.text): \(why)",
+                    remedy: "it was left running; see covey logs --console, or choose another --ready"))
+        }
         return Verdict(
             state: .failed,
             error: CoveyError(

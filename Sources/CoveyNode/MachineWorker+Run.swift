@@ -35,7 +35,7 @@ extension MachineWorker {
 
     /// No program in the guest has the channel open any more: its agent was killed, unless the machine goes down.
     private func guestLeft() async throws {
-        guard let active = run, active.ready, !active.isGoingDown else { return }
+        guard let active = run, active.serving, !active.isGoingDown else { return }
         // What this session was told last will never be continued; the link waits for the next agent.
         await active.session?.close()
         run?.session = nil
@@ -85,6 +85,7 @@ extension MachineWorker {
             if let problem = hello.problem { throw problem }
             let image = try await image(of: machine)
             let purpose = purpose(of: machine.spec, image)
+            run?.awaits = machine.spec.readiness(purpose, hello.abilities)
             if !hello.configured {
                 try await session.configure(
                     GuestConfiguration(
@@ -92,11 +93,12 @@ extension MachineWorker {
                         environment: host.settings.proxyEnvironment.merging(machine.spec.environment) { $1 },
                         image: image, mounts: try await guestMounts(machine, hello.abilities),
                         network: try await guestNetwork(machine, hello.abilities),
-                        certificates: hello.abilities.contains(.certificates) ? host.settings.certificates : []))
+                        certificates: hello.abilities.contains(.certificates) ? host.settings.certificates : [],
+                        readiness: run?.awaits))
                 run?.guestName = machine.metadata.name
             } else {
                 try await session.setClock(host.clock.now())
-                try await started()
+                try await started(hello.ready ? .reached : .unknown)
             }
             if case .program = purpose { record(mainExecID, session, generation: active.generation) }
             if hello.configured {
@@ -119,7 +121,9 @@ extension MachineWorker {
     private func said(_ event: GuestEvent) async throws {
         switch event {
         case .configured, .execEnded: break
-        case .started: try await started()
+        case .started: try await started(.unknown)
+        case .ready: try await becomeReady()
+        case .notReady(let why): try await notReady(why)
         case .rebooting: run?.announced = .rebooted
         case .goingDown: run?.orderly = true
         case .poweringOff: if run?.announced == nil { run?.announced = .poweredOff }
@@ -128,30 +132,6 @@ extension MachineWorker {
             readiness.notify()
             if let error, run?.isGoingDown == false { try await unreachable(error) }
         }
-    }
-
-    /// The machine is ready: its program or its init runs, or it serves execs.
-    private func started() async throws {
-        guard let active = run, !active.ready else { return }
-        run?.ready = true
-        readiness.notify()
-        let now = host.clock.now()
-        let readyAt = host.clock.uptime()
-        try await host.repositories.machines.updateStatus(id) { status in
-            status.conditions.set(
-                Condition(type: "Ready", state: .yes, reason: "Started", message: "the machine is ready", since: now))
-            status.conditions.clear("GuestReachable")
-            guard let resumed = active.resumedAt, let answered = active.answeredAt else { return }
-            let total = answered - resumed
-            // The guest's clock begins some time after its first instruction: only differences of it count.
-            let agent = min(active.agentTook ?? .zero, total)
-            status.timeline += [
-                TimelineStage(stage: "kernel", milliseconds: (total - agent).wholeMilliseconds),
-                TimelineStage(stage: "agent", milliseconds: agent.wholeMilliseconds),
-                TimelineStage(stage: "ready", milliseconds: (readyAt - answered).wholeMilliseconds),
-            ]
-        }
-        wake(after: host.settings.stableRun)
     }
 
     private func unreachable(_ error: CoveyError) async throws {

@@ -2,6 +2,7 @@ package import CoveyGuestProtocol
 package import CoveyModel
 internal import CoveyStore
 internal import CoveySystem
+internal import CoveyVMM
 
 extension NodeAgent {
     /// Starts a program in a machine's guest and returns its channel.
@@ -14,7 +15,9 @@ extension NodeAgent {
         // A repeat of the same request finds its program recorded already.
         if let channel = channels.channels(machine).first(where: { $0.id == request.id }) { return channel }
         let journal = Journal(folder: host.layout.journal(machine, exec: request.id))
-        let subject = Journal.Subject(arguments: request.program.arguments, startedAt: host.clock.now())
+        let program = request.program
+        let subject = Journal.Subject(
+            arguments: program.arguments, startedAt: host.clock.now(), user: program.user, terminal: program.terminal)
         try await host.pool.run { try journal.describe(subject) }
         try await pruneRecordings(machine)
         let stream = try await session.run(request)
@@ -97,6 +100,12 @@ extension NodeAgent {
         try await channels.remove(machine, exec)
     }
 
+    /// The pipe that a machine's serial port reads from. Errors: ``ErrorCode/conflict`` where it does not run,
+    /// ``ErrorCode/unsupported`` where its VMM has none.
+    package func consoleInput(_ machine: MachineID) async throws -> String {
+        try await runningWorker(machine).consoleInput()
+    }
+
     func runningWorker(_ machine: MachineID) throws -> MachineWorker {
         guard let worker = worker(machine) else { throw CoveyError.notFound("vm", "\(machine)") }
         return worker
@@ -126,8 +135,19 @@ extension MachineWorker {
         }
     }
 
+    /// The pipe that the serial port reads from.
+    func consoleInput() throws -> String {
+        guard let handle = run?.vmm.handle else { throw CoveyError(.conflict, "the machine does not run") }
+        guard let path = handle.consoleInput else {
+            throw CoveyError(
+                .unsupported, "the console of this machine takes no input: it was started by an older daemon",
+                remedy: "restart the machine, or look on with --read-only")
+        }
+        return path
+    }
+
     private var readySession: (session: any GuestSession, generation: Int64)? {
-        guard let run, run.ready, let session = run.session else { return nil }
+        guard let run, run.serving, let session = run.session else { return nil }
         return (session, run.generation)
     }
 
@@ -156,6 +176,8 @@ extension ExecRecord {
         self.init(
             id: exec, arguments: isMain ? machine.spec.program?.arguments ?? [] : subject?.arguments ?? [],
             running: code == nil, exitCode: code,
-            startedAt: isMain ? machine.status.startedAt : subject?.startedAt)
+            startedAt: isMain ? machine.status.startedAt : subject?.startedAt,
+            user: isMain ? machine.spec.program?.user : subject?.user,
+            terminal: isMain ? machine.spec.program?.terminal ?? false : subject?.terminal ?? false)
     }
 }

@@ -11,6 +11,7 @@ internal import Synchronization
 package final class NodeAgent: Sendable {
     package let host: MachineHost
     package let channels: ExecChannels
+    package let consoles = ConsoleSeats()
     let keeper: ArtifactKeeper
     let volumes: VolumeKeeper
     let networks: NetworkKeeper

@@ -34,6 +34,10 @@ struct LaunchFiles: Sendable {
         pass(try Self.listen(plan.controlSocket, undo), numbers.control)
         pass(try Self.listen(plan.guestSocket, undo), numbers.guest)
         undo.add { try removeFile(plan.errorLog) }
+        try check("mkfifo", plan.consoleInput) { mkfifo(plan.consoleInput, 0o600) }
+        undo.add { try removeFile(plan.consoleInput) }
+        pass(try openFile(plan.consoleInput, [.readOnly, .nonBlocking, .noFollow]), numbers.consoleInput)
+        pass(try openFile(plan.consoleInput, [.writeOnly, .nonBlocking, .noFollow]), numbers.consoleKeeper)
     }
 
     private mutating func pass(_ descriptor: consuming FileDescriptor, _ number: Int32) {

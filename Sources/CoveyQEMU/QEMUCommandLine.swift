@@ -25,6 +25,10 @@ struct DescriptorNumbers: Hashable, Sendable {
     var disks: [Disk]
     /// The interfaces' taps, in the plan's order.
     var interfaces: [Int32]
+    /// The reading end of what goes to the guest's serial port.
+    var consoleInput: Int32
+    /// Its writing end, which QEMU holds so that the pipe never ends when nobody else writes.
+    var consoleKeeper: Int32
 
     /// The numbers for a plan, from 10 on.
     init(_ plan: LaunchPlan) {
@@ -36,6 +40,8 @@ struct DescriptorNumbers: Hashable, Sendable {
         }
         disks = plan.disks.map { disk in Disk(file: number(), backing: disk.backing.map { _ in number() }) }
         interfaces = plan.interfaces.map { _ in number() }
+        consoleInput = number()
+        consoleKeeper = number()
     }
 }
 
@@ -123,8 +129,21 @@ struct QEMUCommandLine: Sendable {
     private var console: [String] {
         [
             "-add-fd", "fd=\(numbers.console),set=\(numbers.console)",
+            "-add-fd", "fd=\(numbers.consoleInput),set=\(numbers.consoleInput)",
             "-chardev", "file,id=console,path=/dev/fdset/\(numbers.console),append=on", "-serial", "chardev:console",
         ]
+    }
+
+    /// The console with an input, for `chardev-change`: the command line of QEMU before 8.1 takes none for a file.
+    /// Source: QEMU, qapi/char.json (ChardevFile).
+    var consoleWithInput: JSONValue {
+        let file: JSONValue = .object([
+            "in": .string("/dev/fdset/\(numbers.consoleInput)"),
+            "out": .string("/dev/fdset/\(numbers.console)"), "append": .bool(true),
+        ])
+        return .object([
+            "id": .string("console"), "backend": .object(["type": .string("file"), "data": file]),
+        ])
     }
 
     private var control: [String] {

@@ -17,8 +17,10 @@ extension QEMUDriver {
             try await UnsupervisedProcess.end(handle.process, within: deadlines.end, reactor: reactor, pool: pool)
         }
         try await pool.run {
-            for path in [handle.controlSocket, handle.guestSocket, Self.errorLog(handle), handle.memoryFile] {
-                try removeFile(path)
+            for path in [
+                handle.controlSocket, handle.guestSocket, handle.consoleInput, Self.errorLog(handle), handle.memoryFile,
+            ] {
+                if let path { try removeFile(path) }
             }
         }
     }

@@ -52,7 +52,7 @@ extension QEMUDriver {
 
     private func start(_ plan: LaunchPlan, _ binary: String, _ undo: UndoList) async throws -> QEMUMachine {
         let tsc = plan.accelerator == .tcg ? try await HostClock.frequency(pool) : nil
-        let (process, stream) = try await spawn(plan, binary, tsc, undo)
+        let (process, stream, command) = try await spawn(plan, binary, tsc, undo)
         let client = QMPClient(stream)
         let watch = ExitWatch(plan.processName, supervisor) { client.close() }
         do {
@@ -61,6 +61,7 @@ extension QEMUDriver {
             guard status == "prelaunch" else {
                 throw CoveyError(.failure, "QEMU started in state \(status ?? "unknown") instead of prelaunch")
             }
+            try await client.execute("chardev-change", command.consoleWithInput, within: deadlines.ready)
             let handle = MachineHandle(plan: plan, driver: .qemu, vmmVersion: version, process: process.identity)
             undo.clear()
             return QEMUMachine(handle: handle, client: client, watch: watch, pool: pool)
@@ -78,7 +79,7 @@ extension QEMUDriver {
     /// and starts QEMU.
     private func spawn(
         _ plan: LaunchPlan, _ binary: String, _ tsc: UInt64?, _ undo: UndoList
-    ) async throws -> (SupervisedProcess, ByteStream) {
+    ) async throws -> (SupervisedProcess, ByteStream, QEMUCommandLine) {
         let numbers = DescriptorNumbers(plan)
         let files = try await pool.run { [openTap] in try LaunchFiles(plan, numbers, undo: undo, openTap: openTap) }
         let stream = try await ByteStream.connect(to: plan.controlSocket, reactor: reactor)
@@ -95,7 +96,7 @@ extension QEMUDriver {
             let process = try await withDeadline(deadlines.supervisor, "starting QEMU") { [supervisor] in
                 try await supervisor.spawn(request)
             }
-            return (process, stream)
+            return (process, stream, command)
         } catch let error as CoveyError where error.code == .conflict {
             // Somebody else's process has the name, and must not be ended.
             undo.dropLast()

@@ -107,8 +107,8 @@ package final class APIServer: Sendable {
         return GRPCServer(
             transport: transport,
             services: [
-                VirtualMachineService(context), ShellService(context), ImageService(context), RegistryService(context),
-                KernelService(context),
+                VirtualMachineService(context), ShellService(context), ConsoleService(context), ImageService(context),
+                RegistryService(context), KernelService(context),
                 CatalogService(context), VolumeService(context), NetworkService(context), OperationService(context),
                 MonitoringService(context), SystemService(context), HealthService(health),
                 ReflectionService(descriptors),

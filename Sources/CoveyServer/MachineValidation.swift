@@ -39,7 +39,9 @@ package struct MachineValidation: Sendable {
             disk: request.disk, kernel: request.kernel, driver: request.driver,
             accel: request.accel ?? defaults.accel, restart: request.restart ?? .never, program: request.program,
             environment: request.environment, removeWhenStopped: request.removeWhenStopped,
-            ready: request.ready ?? .agent)
+            ready: request.ready ?? (request.readyProbe == nil ? .image : .probe))
+        try check(ready: request.readyProbe, in: spec)
+        spec.readyProbe = request.readyProbe
         try check(networks: request)
         spec.ports = request.ports
         spec.egress = request.egress
@@ -54,6 +56,14 @@ package struct MachineValidation: Sendable {
             spec.stopTimeoutMilliseconds = limit.wholeMilliseconds
         }
         return spec
+    }
+
+    private func check(ready probe: Probe?, in spec: MachineSpec) throws(CoveyError) {
+        guard (spec.ready == .probe) == (probe != nil) else {
+            throw CoveyError(
+                .invalid, probe == nil ? "ready is a probe that is missing" : "ready_probe goes with ready: probe")
+        }
+        try probe?.check()
     }
 
     /// Whether the image fits on the disk that was asked for.

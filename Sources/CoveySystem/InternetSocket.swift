@@ -84,26 +84,33 @@ package func acceptTCP(_ listener: Int32) throws(SystemError) -> FileDescriptor?
     throw SystemError("accept4")
 }
 
+/// A TCP socket, non-blocking, whose connection is under way: once it is writable, ``checkConnected(_:_:)`` tells.
+package func beginTCP(_ peer: SocketEndpoint) throws(SystemError) -> FileDescriptor {
+    let socket = try makeInternetSocket(peer, SOCK_STREAM, BindOptions())
+    do throws(SystemError) {
+        try withSocketAddress(peer) { address, length throws(SystemError) in
+            try check("connect", "tcp \(peer)") { Glibc.connect(socket.raw, address, length) }
+        }
+    } catch {
+        guard error.isErrno(EINPROGRESS) else { throw error }
+    }
+    return socket
+}
+
+/// Whether a connection that was begun has come about. Errors: what `connect(2)` answers.
+package func checkConnected(_ socket: Int32, _ peer: SocketEndpoint) throws(SystemError) {
+    var failure: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    try check("getsockopt", "tcp \(peer)") { getsockopt(socket, SOL_SOCKET, SO_ERROR, &failure, &size) }
+    guard failure == 0 else { throw SystemError("connect", "tcp \(peer)", errno: failure) }
+}
+
 extension ByteStream {
     /// Connects by TCP; the caller has the deadline. Errors: what `connect(2)` answers.
     package static func connectTCP(_ peer: SocketEndpoint, reactor: Reactor) async throws -> ByteStream {
-        let socket = try makeInternetSocket(peer, SOCK_STREAM, BindOptions())
-        var underWay = false
-        do throws(SystemError) {
-            try withSocketAddress(peer) { address, length throws(SystemError) in
-                try check("connect", "tcp \(peer)") { Glibc.connect(socket.raw, address, length) }
-            }
-        } catch {
-            guard error.isErrno(EINPROGRESS) else { throw error }
-            underWay = true
-        }
-        let stream = try ByteStream(socket, reactor: reactor)
-        guard underWay else { return stream }
+        let stream = try ByteStream(try beginTCP(peer), reactor: reactor)
         try await reactor.writable(stream.raw)
-        var failure: Int32 = 0
-        var size = socklen_t(MemoryLayout<Int32>.size)
-        try check("getsockopt", "tcp \(peer)") { getsockopt(stream.raw, SOL_SOCKET, SO_ERROR, &failure, &size) }
-        guard failure == 0 else { throw SystemError("connect", "tcp \(peer)", errno: failure) }
+        try checkConnected(stream.raw, peer)
         return stream
     }
 }

@@ -7,11 +7,14 @@ package enum SocketKind: Sendable {
     case stream
     /// Packets that stay whole and in order.
     case packets
+    /// Packets without a connection.
+    case datagrams
 
     fileprivate var type: Int32 {
         switch self {
         case .stream: Int32(SOCK_STREAM.rawValue)
         case .packets: Int32(SOCK_SEQPACKET.rawValue)
+        case .datagrams: Int32(SOCK_DGRAM.rawValue)
         }
     }
 }
@@ -29,6 +32,16 @@ package func listenUnix(_ path: String, _ kind: SocketKind = .stream, backlog: I
         try check("bind", path) { bind(socket.raw, address, length) }
     }
     try check("listen", path) { listen(socket.raw, backlog) }
+    return socket
+}
+
+/// Binds a path for datagrams, non-blocking; the file has mode 0600 from its first instant. Errors: `EADDRINUSE`.
+package func bindDatagrams(_ path: String) throws(SystemError) -> FileDescriptor {
+    let socket = try makeSocket(.datagrams)
+    try check("fchmod", path) { fchmod(socket.raw, 0o600) }
+    try withAddress(path) { address, length throws(SystemError) in
+        try check("bind", path) { bind(socket.raw, address, length) }
+    }
     return socket
 }
 

@@ -7,6 +7,8 @@ extension LaunchPlan {
     package var controlSocket: String { "\(runFolder)/control" }
     /// The socket of the guest channel.
     package var guestSocket: String { "\(runFolder)/guest" }
+    /// The pipe that the guest's serial port reads from.
+    package var consoleInput: String { "\(runFolder)/console" }
     /// What the VMM wrote to standard error.
     package var errorLog: String { "\(runFolder)/errors" }
 }
@@ -18,6 +20,7 @@ extension MachineHandle {
         self.init(
             machine: plan.machine, runGeneration: plan.runGeneration, driver: driver, vmmVersion: vmmVersion,
             accelerator: plan.accelerator, process: process, processName: plan.processName,
-            controlSocket: plan.controlSocket, guestSocket: plan.guestSocket, memoryFile: plan.memoryFile)
+            controlSocket: plan.controlSocket, guestSocket: plan.guestSocket, memoryFile: plan.memoryFile,
+            consoleInput: plan.consoleInput)
     }
 }

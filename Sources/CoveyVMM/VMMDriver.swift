@@ -24,11 +24,14 @@ package struct MachineHandle: Hashable, Codable, Sendable {
     package var guestSocket: String
     /// The guest memory's file.
     package var memoryFile: String
+    /// The pipe that the guest's serial port reads from; nil where it has none, as with a VMM of an older daemon.
+    package var consoleInput: String?
 
     /// Makes a handle of the current format.
     package init(
         machine: MachineID, runGeneration: Int64, driver: DriverName, vmmVersion: String, accelerator: Accelerator,
-        process: ProcessIdentity, processName: String, controlSocket: String, guestSocket: String, memoryFile: String
+        process: ProcessIdentity, processName: String, controlSocket: String, guestSocket: String, memoryFile: String,
+        consoleInput: String? = nil
     ) {
         version = 1
         self.machine = machine
@@ -41,6 +44,7 @@ package struct MachineHandle: Hashable, Codable, Sendable {
         self.controlSocket = controlSocket
         self.guestSocket = guestSocket
         self.memoryFile = memoryFile
+        self.consoleInput = consoleInput
     }
 }
 

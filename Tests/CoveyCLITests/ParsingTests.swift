@@ -10,7 +10,8 @@ import Testing
     /// Every verb of the command line, with arguments that it takes.
     static let verbs: [[String]] = [
         ["run", "busybox"], ["ps"], ["exec", "web", "--", "true"], ["exec", "ls", "web"], ["attach", "web/x"],
-        ["logs", "web"], ["vm", "create", "busybox"], ["vm", "start", "web"], ["vm", "stop", "web"],
+        ["logs", "web"], ["console", "web"], ["top"], ["vm", "create", "busybox"], ["vm", "start", "web"],
+        ["vm", "stop", "web"],
         ["vm", "kill", "web"], ["vm", "restart", "web"], ["vm", "rm", "web"], ["vm", "ls"], ["vm", "inspect", "web"],
         ["vm", "wait", "web", "--for", "ready"], ["vm", "timeline", "web"], ["image", "ls"],
         ["image", "build", "debian"], ["image", "pull", "alpine"], ["image", "history", "alpine"],
@@ -108,8 +109,34 @@ import Testing
         #expect(request.restart == .onFailure(limit: 3))
         #expect(request.driver == .cloudHypervisor)
         #expect(request.accel == .tcg)
-        #expect(request.ready == .booted)
+        #expect(request.ready == .booted && request.readyProbe == nil)
         #expect(request.removeWhenStopped)
+    }
+
+    @Test("--ready takes what the image means, a stage of the boot, or a probe")
+    func ready() throws {
+        func ready(_ text: String) throws -> MachineRequest {
+            let command = try parse(["vm", "create", "--ready", text, "busybox"], as: VMCreateCommand.self)
+            return try command.machine.request(image: "busybox", program: nil)
+        }
+        #expect(try ready("image").ready == .image)
+        #expect(try ready("tcp:80").readyProbe?.action == .tcp(port: 80))
+        #expect(try ready("http:8080/live?x=1").readyProbe?.action == .http(port: 8080, path: "/live?x=1"))
+        #expect(try ready("http:8080").readyProbe?.action == .http(port: 8080, path: "/"))
+        #expect(try ready("exec:test -e /ok").readyProbe?.action == .exec(["/bin/sh", "-c", "test -e /ok"]))
+        #expect(try ready("exec:test -e /ok").ready == .probe)
+        for wrong in ["probe", "tcp:", "tcp:0", "tcp:70000", "http:/x", "exec:", "udp:53"] {
+            #expect(throws: (any Error).self) { try ready(wrong) }
+        }
+    }
+
+    @Test("exec kill and exec ls name what they mean, and a program stands behind --")
+    func execSubcommands() throws {
+        let kill = try parse(["exec", "kill", "-s", "KILL", "web/x"], as: ExecCommand.self)
+        #expect(kill.vm == "kill" && kill.listed == "web/x" && kill.signal?.number == 9)
+        for wrong in [["exec", "kill", "web"], ["exec", "-s", "KILL", "web", "--", "true"], ["exec", "web", "true"]] {
+            #expect(throws: (any Error).self) { try RootCommand.parseAsRoot(wrong) }
+        }
     }
 
     @Test("run and vm create take networks, ports, policy and limits")

@@ -21,6 +21,7 @@ final class RecordedDuties: MachineDuties {
         record.add("configure \(configuration.hostname ?? "-")")
         return false
     }
+    var initSpeaks: Bool { false }
     func setClock(_ time: Timestamp) throws(CoveyError) { record.add("clock \(time)") }
     func setNetwork(_ network: GuestNetwork, hostname: String?) throws(CoveyError) {
         record.add("network \(network.interfaces.map(\.mac)) \(hostname ?? "-")")

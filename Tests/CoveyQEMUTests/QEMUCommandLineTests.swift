@@ -47,8 +47,9 @@ struct QEMUCommandLineTests {
         let numbers = DescriptorNumbers(plan)
         let all =
             [numbers.memory, numbers.kernel, numbers.initramfs, numbers.console, numbers.control, numbers.guest]
+            + [numbers.consoleInput, numbers.consoleKeeper]
             + numbers.disks.flatMap { [$0.file] + ($0.backing.map { [$0] } ?? []) }
-        #expect(Set(all).count == 9)
+        #expect(Set(all).count == 11)
         #expect(all.allSatisfy { $0 >= 3 })
         #expect(Self.line(plan).arguments.contains("guest=a,,b,debug-threads=on"))
     }
@@ -183,6 +184,8 @@ private let goldenLine = """
     quiet reboot=t panic=-1 console=ttyS0 pci=off tsc_early_khz=2600000 lpj=5200000 no_timer_check mitigations=off covey.x=1 loglevel=4
     -add-fd
     fd=13,set=13
+    -add-fd
+    fd=19,set=19
     -chardev
     file,id=console,path=/dev/fdset/13,append=on
     -serial

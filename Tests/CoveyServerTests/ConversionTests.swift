@@ -36,7 +36,11 @@ import Testing
             program: Program(
                 arguments: ["a", "b"], environment: ["K": "V"], workingDirectory: "/x", user: "u:g", terminal: true,
                 standardInput: true),
-            environment: ["E": "F"], removeWhenStopped: true, ready: .booted, stopTimeout: .milliseconds(1234))
+            environment: ["E": "F"], removeWhenStopped: true, ready: .probe, stopTimeout: .milliseconds(1234))
+        spec.readyProbe = Probe(
+            .http(port: 80, path: "/x"), period: .seconds(2), timeout: .seconds(3), startPeriod: .seconds(4),
+            failures: 5,
+            successes: 6)
         spec.imageID = ids.next()
         spec.kernelID = ids.next()
         spec.volumes = [
@@ -194,7 +198,8 @@ import Testing
                 ], conditions: Self.conditions))
         #expect(try Node(Covey_V1_Node(node)) == node)
         let record = ExecRecord(
-            id: "x", arguments: ["a"], running: false, exitCode: 3, startedAt: Timestamp(milliseconds: 4))
+            id: "x", arguments: ["a"], running: false, exitCode: 3, startedAt: Timestamp(milliseconds: 4),
+            user: "u", terminal: true)
         #expect(try ExecRecord(Covey_V1_Exec(record)) == record)
     }
 

@@ -17,7 +17,7 @@ import Testing
             case .started(let id): started.withLock { $0.append(id) }
             case .stdout(let bytes): output.withLock { $0 += bytes }
             case .stderr(let bytes): errors.withLock { $0 += bytes }
-            case .exited: break
+            case .caughtUp, .exited: break
             }
         }
     }

@@ -93,6 +93,16 @@ final class FakeGateway: NodeGateway {
         if query.follow { try await Task.sleep(for: .seconds(600)) }
     }
 
+    func console(
+        on node: NodeID, _ machine: VirtualMachine, _ query: ConsoleQuery, input: ConsoleInputs,
+        output: @escaping @Sendable (ConsoleOutput) async throws -> Void
+    ) async throws {
+        try await output(.seat(ConsoleSeat(writes: !query.readOnly, writer: query.readOnly ? "nobody" : query.who)))
+        try await output(.data(Array("login: ".utf8)))
+        try await output(.caughtUp)
+        for try await bytes in input { try await output(.data(bytes)) }
+    }
+
     func progress(
         on node: NodeID, of operation: OperationID,
         output: @escaping @Sendable ([OperationStage]) async throws -> Void

@@ -49,7 +49,7 @@ import Testing
                         "restart": "never",
                         "environment": {},
                         "removeWhenStopped": false,
-                        "ready": "agent",
+                        "ready": "image",
                         "stopTimeoutMilliseconds": 10000,
                         "forceStop": false,
                         "startRequest": 1,

@@ -11,6 +11,7 @@
 #include "covey_network.h"
 #include "covey_spawn.h"
 #include "covey_tap.h"
+#include "covey_terminal.h"
 #include "covey_tree.h"
 
 #endif

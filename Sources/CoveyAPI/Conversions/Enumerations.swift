@@ -132,12 +132,14 @@ extension MachinePhase: WireEnumeration {
 }
 
 extension ReadyCheck: WireEnumeration {
-    package static var every: [ReadyCheck] { [.booted, .agent] }
+    package static var every: [ReadyCheck] { [.booted, .agent, .image, .probe] }
 
     package var wire: Covey_V1_ReadyCheck {
         switch self {
         case .booted: .booted
         case .agent: .agent
+        case .image: .image
+        case .probe: .probe
         }
     }
 }

@@ -57,6 +57,7 @@ extension Covey_V1_ExecResponse {
         case .started(let id): started = id
         case .stdout(let bytes): stdout = Data(bytes)
         case .stderr(let bytes): stderr = Data(bytes)
+        case .caughtUp: caughtUp = true
         case .exited(let exit):
             exited = .with {
                 $0.code = exit.code
@@ -73,6 +74,7 @@ extension ExecOutput {
         case .started(let id): self = .started(id)
         case .stdout(let data): self = .stdout([UInt8](data))
         case .stderr(let data): self = .stderr([UInt8](data))
+        case .caughtUp: self = .caughtUp
         case .exited(let exit):
             self = .exited(ExecExit(code: exit.code, signal: exit.hasSignal ? exit.signal : nil))
         case nil: throw CoveyError(.invalid, "an output of an exec is empty or not known")
@@ -89,6 +91,8 @@ extension Covey_V1_Exec {
         running = model.running
         if let code = model.exitCode { exitCode = code }
         if let instant = model.startedAt { startedAt = Google_Protobuf_Timestamp(instant) }
+        if let name = model.user { user = name }
+        terminal = model.terminal
     }
 }
 
@@ -98,7 +102,8 @@ extension ExecRecord {
         self.init(
             id: message.id, arguments: message.arguments, running: message.running,
             exitCode: message.hasExitCode ? message.exitCode : nil,
-            startedAt: message.hasStartedAt ? try Timestamp(message.startedAt) : nil)
+            startedAt: message.hasStartedAt ? try Timestamp(message.startedAt) : nil,
+            user: message.hasUser ? message.user : nil, terminal: message.terminal)
     }
 }
 

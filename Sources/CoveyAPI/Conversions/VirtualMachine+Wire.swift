@@ -85,6 +85,7 @@ extension Covey_V1_MachineSpec {
         environment = model.environment
         removeWhenStopped = model.removeWhenStopped
         ready = model.ready.wire
+        if let probe = model.readyProbe { readyProbe = Covey_V1_Probe(probe) }
         stopTimeoutMilliseconds = model.stopTimeoutMilliseconds
         restartRequest = model.restartRequest
         forceStop = model.forceStop
@@ -114,6 +115,7 @@ extension MachineSpec {
         if message.hasEgress { egress = try EgressPolicy(wire: message.egress, "spec.egress") }
         if message.hasNetworkLimit { networkLimit = TrafficLimit(message.networkLimit) }
         if message.hasDiskLimit { diskLimit = TrafficLimit(message.diskLimit) }
+        if message.hasReadyProbe { readyProbe = try Probe(message.readyProbe, "spec.ready_probe") }
         stopTimeoutMilliseconds = message.stopTimeoutMilliseconds
         restartRequest = message.restartRequest
         forceStop = message.forceStop

@@ -243,6 +243,19 @@ package enum Covey_V1_VirtualMachines: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "SignalExec" metadata.
+        package enum SignalExec: Sendable {
+            /// Request type for "SignalExec".
+            package typealias Input = Covey_V1_SignalExecRequest
+            /// Response type for "SignalExec".
+            package typealias Output = Covey_V1_SignalExecResponse
+            /// Descriptor for "SignalExec".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "covey.v1.VirtualMachines"),
+                method: "SignalExec",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "covey.v1.VirtualMachines" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Create.descriptor,
@@ -261,7 +274,8 @@ package enum Covey_V1_VirtualMachines: Sendable {
             Update.descriptor,
             ListPorts.descriptor,
             GetFigures.descriptor,
-            Rename.descriptor
+            Rename.descriptor,
+            SignalExec.descriptor
         ]
     }
 }
@@ -557,6 +571,24 @@ extension Covey_V1_VirtualMachines {
             request: GRPCCore.StreamingServerRequest<Covey_V1_RenameVirtualMachineRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_VirtualMachineMutation>
+
+        /// Handle the "SignalExec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sends a signal to a program that Covey started in a guest.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Covey_V1_SignalExecRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Covey_V1_SignalExecResponse` messages.
+        func signalExec(
+            request: GRPCCore.StreamingServerRequest<Covey_V1_SignalExecRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_SignalExecResponse>
     }
 
     /// Service protocol for the "covey.v1.VirtualMachines" service.
@@ -836,6 +868,24 @@ extension Covey_V1_VirtualMachines {
             request: GRPCCore.ServerRequest<Covey_V1_RenameVirtualMachineRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation>
+
+        /// Handle the "SignalExec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sends a signal to a program that Covey started in a guest.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_SignalExecRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Covey_V1_SignalExecResponse` message.
+        func signalExec(
+            request: GRPCCore.ServerRequest<Covey_V1_SignalExecRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Covey_V1_SignalExecResponse>
     }
 
     /// Simple service protocol for the "covey.v1.VirtualMachines" service.
@@ -1117,6 +1167,24 @@ extension Covey_V1_VirtualMachines {
             request: Covey_V1_RenameVirtualMachineRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Covey_V1_VirtualMachineMutation
+
+        /// Handle the "SignalExec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sends a signal to a program that Covey started in a guest.
+        ///
+        /// - Parameters:
+        ///   - request: A `Covey_V1_SignalExecRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Covey_V1_SignalExecResponse` to respond with.
+        func signalExec(
+            request: Covey_V1_SignalExecRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Covey_V1_SignalExecResponse
     }
 }
 
@@ -1311,6 +1379,17 @@ extension Covey_V1_VirtualMachines.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Covey_V1_VirtualMachines.Method.SignalExec.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_SignalExecRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_SignalExecResponse>(),
+            handler: { request, context in
+                try await self.signalExec(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -1476,6 +1555,17 @@ extension Covey_V1_VirtualMachines.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_VirtualMachineMutation> {
         let response = try await self.rename(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func signalExec(
+        request: GRPCCore.StreamingServerRequest<Covey_V1_SignalExecRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Covey_V1_SignalExecResponse> {
+        let response = try await self.signalExec(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1716,6 +1806,19 @@ extension Covey_V1_VirtualMachines.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation> {
         return GRPCCore.ServerResponse<Covey_V1_VirtualMachineMutation>(
             message: try await self.rename(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func signalExec(
+        request: GRPCCore.ServerRequest<Covey_V1_SignalExecRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Covey_V1_SignalExecResponse> {
+        return GRPCCore.ServerResponse<Covey_V1_SignalExecResponse>(
+            message: try await self.signalExec(
                 request: request.message,
                 context: context
             ),
@@ -2086,6 +2189,29 @@ extension Covey_V1_VirtualMachines {
             deserializer: some GRPCCore.MessageDeserializer<Covey_V1_VirtualMachineMutation>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_VirtualMachineMutation>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "SignalExec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sends a signal to a program that Covey started in a guest.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_SignalExecRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_SignalExecRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_SignalExecResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func signalExec<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_SignalExecRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_SignalExecRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_SignalExecResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_SignalExecResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -2638,6 +2764,40 @@ extension Covey_V1_VirtualMachines {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "SignalExec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Sends a signal to a program that Covey started in a guest.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Covey_V1_SignalExecRequest` message.
+        ///   - serializer: A serializer for `Covey_V1_SignalExecRequest` messages.
+        ///   - deserializer: A deserializer for `Covey_V1_SignalExecResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func signalExec<Result>(
+            request: GRPCCore.ClientRequest<Covey_V1_SignalExecRequest>,
+            serializer: some GRPCCore.MessageSerializer<Covey_V1_SignalExecRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Covey_V1_SignalExecResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_SignalExecResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Covey_V1_VirtualMachines.Method.SignalExec.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -3084,6 +3244,35 @@ extension Covey_V1_VirtualMachines.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_RenameVirtualMachineRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_VirtualMachineMutation>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SignalExec" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sends a signal to a program that Covey started in a guest.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Covey_V1_SignalExecRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func signalExec<Result>(
+        request: GRPCCore.ClientRequest<Covey_V1_SignalExecRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_SignalExecResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.signalExec(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Covey_V1_SignalExecRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Covey_V1_SignalExecResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -3602,6 +3791,39 @@ extension Covey_V1_VirtualMachines.ClientProtocol {
             metadata: metadata
         )
         return try await self.rename(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "SignalExec" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Sends a signal to a program that Covey started in a guest.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func signalExec<Result>(
+        _ message: Covey_V1_SignalExecRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Covey_V1_SignalExecResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Covey_V1_SignalExecRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.signalExec(
             request: request,
             options: options,
             onResponse: handleResponse

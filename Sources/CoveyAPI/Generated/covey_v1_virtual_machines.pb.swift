@@ -152,6 +152,12 @@ package nonisolated enum Covey_V1_ReadyCheck: SwiftProtobuf.Enum, Swift.CaseIter
 
   /// The guest agent answered.
   case agent // = 2
+
+  /// What the image runs is up: its entrypoint runs, its systemd has started what it was to start.
+  case image // = 3
+
+  /// A probe succeeded.
+  case probe // = 4
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -163,6 +169,8 @@ package nonisolated enum Covey_V1_ReadyCheck: SwiftProtobuf.Enum, Swift.CaseIter
     case 0: self = .unspecified
     case 1: self = .booted
     case 2: self = .agent
+    case 3: self = .image
+    case 4: self = .probe
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -172,6 +180,8 @@ package nonisolated enum Covey_V1_ReadyCheck: SwiftProtobuf.Enum, Swift.CaseIter
     case .unspecified: return 0
     case .booted: return 1
     case .agent: return 2
+    case .image: return 3
+    case .probe: return 4
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -181,6 +191,8 @@ package nonisolated enum Covey_V1_ReadyCheck: SwiftProtobuf.Enum, Swift.CaseIter
     .unspecified,
     .booted,
     .agent,
+    .image,
+    .probe,
   ]
 
 }
@@ -321,6 +333,151 @@ package nonisolated enum Covey_V1_TransportProtocol: SwiftProtobuf.Enum, Swift.C
     .udp,
   ]
 
+}
+
+/// A question that the guest's agent asks again and again; what is absent has its default.
+package nonisolated struct Covey_V1_Probe: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var action: Covey_V1_Probe.OneOf_Action? = nil
+
+  /// Succeeds with exit code 0.
+  package var exec: Covey_V1_ExecProbe {
+    get {
+      if case .exec(let v)? = action {return v}
+      return Covey_V1_ExecProbe()
+    }
+    set {action = .exec(newValue)}
+  }
+
+  /// Succeeds when the port takes a connection.
+  package var tcp: Covey_V1_TcpProbe {
+    get {
+      if case .tcp(let v)? = action {return v}
+      return Covey_V1_TcpProbe()
+    }
+    set {action = .tcp(newValue)}
+  }
+
+  /// Succeeds with a status from 200 to 399.
+  package var http: Covey_V1_HttpProbe {
+    get {
+      if case .http(let v)? = action {return v}
+      return Covey_V1_HttpProbe()
+    }
+    set {action = .http(newValue)}
+  }
+
+  /// From one attempt to the next.
+  package var periodMilliseconds: Int64 {
+    get {_periodMilliseconds ?? 0}
+    set {_periodMilliseconds = newValue}
+  }
+  /// Returns true if `periodMilliseconds` has been explicitly set.
+  package var hasPeriodMilliseconds: Bool {self._periodMilliseconds != nil}
+  /// Clears the value of `periodMilliseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearPeriodMilliseconds() {self._periodMilliseconds = nil}
+
+  /// How long one attempt may take.
+  package var timeoutMilliseconds: Int64 {
+    get {_timeoutMilliseconds ?? 0}
+    set {_timeoutMilliseconds = newValue}
+  }
+  /// Returns true if `timeoutMilliseconds` has been explicitly set.
+  package var hasTimeoutMilliseconds: Bool {self._timeoutMilliseconds != nil}
+  /// Clears the value of `timeoutMilliseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearTimeoutMilliseconds() {self._timeoutMilliseconds = nil}
+
+  /// How long after the start failures do not count.
+  package var startPeriodMilliseconds: Int64 {
+    get {_startPeriodMilliseconds ?? 0}
+    set {_startPeriodMilliseconds = newValue}
+  }
+  /// Returns true if `startPeriodMilliseconds` has been explicitly set.
+  package var hasStartPeriodMilliseconds: Bool {self._startPeriodMilliseconds != nil}
+  /// Clears the value of `startPeriodMilliseconds`. Subsequent reads from it will return its default value.
+  package mutating func clearStartPeriodMilliseconds() {self._startPeriodMilliseconds = nil}
+
+  /// Attempts in a row that make it a failure.
+  package var failures: Int64 {
+    get {_failures ?? 0}
+    set {_failures = newValue}
+  }
+  /// Returns true if `failures` has been explicitly set.
+  package var hasFailures: Bool {self._failures != nil}
+  /// Clears the value of `failures`. Subsequent reads from it will return its default value.
+  package mutating func clearFailures() {self._failures = nil}
+
+  /// Attempts in a row that make it a success.
+  package var successes: Int64 {
+    get {_successes ?? 0}
+    set {_successes = newValue}
+  }
+  /// Returns true if `successes` has been explicitly set.
+  package var hasSuccesses: Bool {self._successes != nil}
+  /// Clears the value of `successes`. Subsequent reads from it will return its default value.
+  package mutating func clearSuccesses() {self._successes = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Action: Equatable, Sendable {
+    /// Succeeds with exit code 0.
+    case exec(Covey_V1_ExecProbe)
+    /// Succeeds when the port takes a connection.
+    case tcp(Covey_V1_TcpProbe)
+    /// Succeeds with a status from 200 to 399.
+    case http(Covey_V1_HttpProbe)
+
+  }
+
+  package init() {}
+
+  fileprivate var _periodMilliseconds: Int64? = nil
+  fileprivate var _timeoutMilliseconds: Int64? = nil
+  fileprivate var _startPeriodMilliseconds: Int64? = nil
+  fileprivate var _failures: Int64? = nil
+  fileprivate var _successes: Int64? = nil
+}
+
+package nonisolated struct Covey_V1_ExecProbe: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var arguments: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_TcpProbe: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var port: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Covey_V1_HttpProbe: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var port: UInt32 = 0
+
+  /// Begins with a slash.
+  package var path: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// What happens when a machine ends without having been asked to.
@@ -618,6 +775,16 @@ package nonisolated struct Covey_V1_MachineSpec: @unchecked Sendable {
   package var hasDiskLimit: Bool {_storage._diskLimit != nil}
   /// Clears the value of `diskLimit`. Subsequent reads from it will return its default value.
   package mutating func clearDiskLimit() {_uniqueStorage()._diskLimit = nil}
+
+  /// Where `ready` is a probe.
+  package var readyProbe: Covey_V1_Probe {
+    get {_storage._readyProbe ?? Covey_V1_Probe()}
+    set {_uniqueStorage()._readyProbe = newValue}
+  }
+  /// Returns true if `readyProbe` has been explicitly set.
+  package var hasReadyProbe: Bool {_storage._readyProbe != nil}
+  /// Clears the value of `readyProbe`. Subsequent reads from it will return its default value.
+  package mutating func clearReadyProbe() {_uniqueStorage()._readyProbe = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1082,7 +1249,7 @@ package nonisolated struct Covey_V1_CreateVirtualMachineRequest: @unchecked Send
     set {_uniqueStorage()._removeWhenStopped = newValue}
   }
 
-  /// Unspecified is agent.
+  /// Unspecified is image.
   package var ready: Covey_V1_ReadyCheck {
     get {_storage._ready}
     set {_uniqueStorage()._ready = newValue}
@@ -1161,6 +1328,16 @@ package nonisolated struct Covey_V1_CreateVirtualMachineRequest: @unchecked Send
   package var hasDiskLimit: Bool {_storage._diskLimit != nil}
   /// Clears the value of `diskLimit`. Subsequent reads from it will return its default value.
   package mutating func clearDiskLimit() {_uniqueStorage()._diskLimit = nil}
+
+  /// Where `ready` is a probe.
+  package var readyProbe: Covey_V1_Probe {
+    get {_storage._readyProbe ?? Covey_V1_Probe()}
+    set {_uniqueStorage()._readyProbe = newValue}
+  }
+  /// Returns true if `readyProbe` has been explicitly set.
+  package var hasReadyProbe: Bool {_storage._readyProbe != nil}
+  /// Clears the value of `readyProbe`. Subsequent reads from it will return its default value.
+  package mutating func clearReadyProbe() {_uniqueStorage()._readyProbe = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1591,6 +1768,17 @@ package nonisolated struct Covey_V1_AttachStart: Sendable {
   /// Clears the value of `size`. Subsequent reads from it will return its default value.
   package mutating func clearSize() {self._size = nil}
 
+  /// At most so many of the newest bytes of what was said; then `caught_up` comes, and a program with a terminal is
+  /// asked to draw anew.
+  package var recent: Int64 {
+    get {_recent ?? 0}
+    set {_recent = newValue}
+  }
+  /// Returns true if `recent` has been explicitly set.
+  package var hasRecent: Bool {self._recent != nil}
+  /// Clears the value of `recent`. Subsequent reads from it will return its default value.
+  package mutating func clearRecent() {self._recent = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1598,6 +1786,7 @@ package nonisolated struct Covey_V1_AttachStart: Sendable {
   fileprivate var _stdoutOffset: Int64? = nil
   fileprivate var _stderrOffset: Int64? = nil
   fileprivate var _size: Covey_V1_TerminalSize? = nil
+  fileprivate var _recent: Int64? = nil
 }
 
 package nonisolated struct Covey_V1_AttachRequest: Sendable {
@@ -1699,6 +1888,15 @@ package nonisolated struct Covey_V1_ExecResponse: Sendable {
     set {response = .exited(newValue)}
   }
 
+  /// What was said before the call has been sent.
+  package var caughtUp: Bool {
+    get {
+      if case .caughtUp(let v)? = response {return v}
+      return false
+    }
+    set {response = .caughtUp(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Response: Equatable, Sendable {
@@ -1707,6 +1905,8 @@ package nonisolated struct Covey_V1_ExecResponse: Sendable {
     case stdout(Data)
     case stderr(Data)
     case exited(Covey_V1_ExecExit)
+    /// What was said before the call has been sent.
+    case caughtUp(Bool)
 
   }
 
@@ -1757,12 +1957,65 @@ package nonisolated struct Covey_V1_Exec: Sendable {
   /// Clears the value of `startedAt`. Subsequent reads from it will return its default value.
   package mutating func clearStartedAt() {self._startedAt = nil}
 
+  /// Absent is the image's.
+  package var user: String {
+    get {_user ?? String()}
+    set {_user = newValue}
+  }
+  /// Returns true if `user` has been explicitly set.
+  package var hasUser: Bool {self._user != nil}
+  /// Clears the value of `user`. Subsequent reads from it will return its default value.
+  package mutating func clearUser() {self._user = nil}
+
+  package var terminal: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _exitCode: Int32? = nil
   fileprivate var _startedAt: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
+  fileprivate var _user: String? = nil
+}
+
+package nonisolated struct Covey_V1_SignalExecRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tenant: String = String()
+
+  /// The machine.
+  package var name: String = String()
+
+  /// The exec's id.
+  package var exec: String = String()
+
+  /// A signal number of Linux; absent is SIGHUP for a program with a terminal, SIGTERM for another.
+  package var signal: Int32 {
+    get {_signal ?? 0}
+    set {_signal = newValue}
+  }
+  /// Returns true if `signal` has been explicitly set.
+  package var hasSignal: Bool {self._signal != nil}
+  /// Clears the value of `signal`. Subsequent reads from it will return its default value.
+  package mutating func clearSignal() {self._signal = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _signal: Int32? = nil
+}
+
+package nonisolated struct Covey_V1_SignalExecResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Covey_V1_ListExecsResponse: Sendable {
@@ -1811,12 +2064,23 @@ package nonisolated struct Covey_V1_LogsRequest: Sendable {
   /// Clears the value of `since`. Subsequent reads from it will return its default value.
   package mutating func clearSince() {self._since = nil}
 
+  /// At most so many of the newest lines of what is there.
+  package var tail: Int64 {
+    get {_tail ?? 0}
+    set {_tail = newValue}
+  }
+  /// Returns true if `tail` has been explicitly set.
+  package var hasTail: Bool {self._tail != nil}
+  /// Clears the value of `tail`. Subsequent reads from it will return its default value.
+  package mutating func clearTail() {self._tail = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _exec: String? = nil
   fileprivate var _since: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
+  fileprivate var _tail: Int64? = nil
 }
 
 package nonisolated struct Covey_V1_LogsResponse: Sendable {
@@ -2191,7 +2455,7 @@ nonisolated extension Covey_V1_MachinePhase: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension Covey_V1_ReadyCheck: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0READY_CHECK_UNSPECIFIED\0\u{1}READY_CHECK_BOOTED\0\u{1}READY_CHECK_AGENT\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0READY_CHECK_UNSPECIFIED\0\u{1}READY_CHECK_BOOTED\0\u{1}READY_CHECK_AGENT\0\u{1}READY_CHECK_IMAGE\0\u{1}READY_CHECK_PROBE\0")
 }
 
 nonisolated extension Covey_V1_RunEnd: SwiftProtobuf._ProtoNameProviding {
@@ -2204,6 +2468,210 @@ nonisolated extension Covey_V1_RestartMode: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Covey_V1_TransportProtocol: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRANSPORT_PROTOCOL_UNSPECIFIED\0\u{1}TRANSPORT_PROTOCOL_TCP\0\u{1}TRANSPORT_PROTOCOL_UDP\0")
+}
+
+nonisolated extension Covey_V1_Probe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Probe"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}exec\0\u{1}tcp\0\u{1}http\0\u{3}period_milliseconds\0\u{3}timeout_milliseconds\0\u{3}start_period_milliseconds\0\u{1}failures\0\u{1}successes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Covey_V1_ExecProbe?
+        var hadOneofValue = false
+        if let current = self.action {
+          hadOneofValue = true
+          if case .exec(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.action = .exec(v)
+        }
+      }()
+      case 2: try {
+        var v: Covey_V1_TcpProbe?
+        var hadOneofValue = false
+        if let current = self.action {
+          hadOneofValue = true
+          if case .tcp(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.action = .tcp(v)
+        }
+      }()
+      case 3: try {
+        var v: Covey_V1_HttpProbe?
+        var hadOneofValue = false
+        if let current = self.action {
+          hadOneofValue = true
+          if case .http(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.action = .http(v)
+        }
+      }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self._periodMilliseconds) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self._timeoutMilliseconds) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self._startPeriodMilliseconds) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self._failures) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self._successes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.action {
+    case .exec?: try {
+      guard case .exec(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .tcp?: try {
+      guard case .tcp(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .http?: try {
+      guard case .http(let v)? = self.action else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try { if let v = self._periodMilliseconds {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._timeoutMilliseconds {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._startPeriodMilliseconds {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._failures {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._successes {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 8)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_Probe, rhs: Covey_V1_Probe) -> Bool {
+    if lhs.action != rhs.action {return false}
+    if lhs._periodMilliseconds != rhs._periodMilliseconds {return false}
+    if lhs._timeoutMilliseconds != rhs._timeoutMilliseconds {return false}
+    if lhs._startPeriodMilliseconds != rhs._startPeriodMilliseconds {return false}
+    if lhs._failures != rhs._failures {return false}
+    if lhs._successes != rhs._successes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_ExecProbe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ExecProbe"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}arguments\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.arguments) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.arguments.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.arguments, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_ExecProbe, rhs: Covey_V1_ExecProbe) -> Bool {
+    if lhs.arguments != rhs.arguments {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_TcpProbe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TcpProbe"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_TcpProbe, rhs: Covey_V1_TcpProbe) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_HttpProbe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HttpProbe"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}port\0\u{1}path\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 1)
+    }
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_HttpProbe, rhs: Covey_V1_HttpProbe) -> Bool {
+    if lhs.port != rhs.port {return false}
+    if lhs.path != rhs.path {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension Covey_V1_RestartPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -2350,7 +2818,7 @@ nonisolated extension Covey_V1_VirtualMachine: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MachineSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wanted\0\u{1}image\0\u{3}image_id\0\u{1}kernel\0\u{3}kernel_id\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout_milliseconds\0\u{3}restart_request\0\u{1}deleting\0\u{3}force_stop\0\u{3}start_request\0\u{2}\u{14}volumes\0\u{1}scratch\0\u{2}\u{13}networks\0\u{1}ports\0\u{1}egress\0\u{3}network_limit\0\u{3}disk_limit\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}wanted\0\u{1}image\0\u{3}image_id\0\u{1}kernel\0\u{3}kernel_id\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout_milliseconds\0\u{3}restart_request\0\u{1}deleting\0\u{3}force_stop\0\u{3}start_request\0\u{2}\u{14}volumes\0\u{1}scratch\0\u{2}\u{13}networks\0\u{1}ports\0\u{1}egress\0\u{3}network_limit\0\u{3}disk_limit\0\u{4}\u{10}ready_probe\0")
 
   fileprivate class _StorageClass {
     var _wanted: Covey_V1_WantedState = .unspecified
@@ -2380,6 +2848,7 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
     var _egress: String? = nil
     var _networkLimit: Covey_V1_TrafficLimit? = nil
     var _diskLimit: Covey_V1_TrafficLimit? = nil
+    var _readyProbe: Covey_V1_Probe? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2417,6 +2886,7 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
       _egress = source._egress
       _networkLimit = source._networkLimit
       _diskLimit = source._diskLimit
+      _readyProbe = source._readyProbe
     }
   }
 
@@ -2462,6 +2932,7 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
         case 62: try { try decoder.decodeSingularStringField(value: &_storage._egress) }()
         case 63: try { try decoder.decodeSingularMessageField(value: &_storage._networkLimit) }()
         case 64: try { try decoder.decodeSingularMessageField(value: &_storage._diskLimit) }()
+        case 80: try { try decoder.decodeSingularMessageField(value: &_storage._readyProbe) }()
         default: break
         }
       }
@@ -2555,6 +3026,9 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
       try { if let v = _storage._diskLimit {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 64)
       } }()
+      try { if let v = _storage._readyProbe {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 80)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2591,6 +3065,7 @@ nonisolated extension Covey_V1_MachineSpec: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._egress != rhs_storage._egress {return false}
         if _storage._networkLimit != rhs_storage._networkLimit {return false}
         if _storage._diskLimit != rhs_storage._diskLimit {return false}
+        if _storage._readyProbe != rhs_storage._readyProbe {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3068,7 +3543,7 @@ nonisolated extension Covey_V1_VirtualMachineMutation: SwiftProtobuf.Message, Sw
 
 nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CreateVirtualMachineRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{1}labels\0\u{1}image\0\u{1}kernel\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout\0\u{3}no_start\0\u{2}\u{16}volumes\0\u{1}scratch\0\u{2}\u{13}networks\0\u{1}ports\0\u{1}egress\0\u{3}network_limit\0\u{3}disk_limit\0\u{3}no_network\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{3}request_id\0\u{1}name\0\u{1}labels\0\u{1}image\0\u{1}kernel\0\u{1}cpus\0\u{3}memory_bytes\0\u{3}disk_bytes\0\u{1}driver\0\u{1}accel\0\u{1}restart\0\u{1}program\0\u{1}environment\0\u{3}remove_when_stopped\0\u{1}ready\0\u{3}stop_timeout\0\u{3}no_start\0\u{2}\u{16}volumes\0\u{1}scratch\0\u{2}\u{13}networks\0\u{1}ports\0\u{1}egress\0\u{3}network_limit\0\u{3}disk_limit\0\u{3}no_network\0\u{4}\u{f}ready_probe\0")
 
   fileprivate class _StorageClass {
     var _tenant: String = String()
@@ -3097,6 +3572,7 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
     var _egress: String? = nil
     var _networkLimit: Covey_V1_TrafficLimit? = nil
     var _diskLimit: Covey_V1_TrafficLimit? = nil
+    var _readyProbe: Covey_V1_Probe? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3133,6 +3609,7 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
       _egress = source._egress
       _networkLimit = source._networkLimit
       _diskLimit = source._diskLimit
+      _readyProbe = source._readyProbe
     }
   }
 
@@ -3177,6 +3654,7 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
         case 63: try { try decoder.decodeSingularMessageField(value: &_storage._networkLimit) }()
         case 64: try { try decoder.decodeSingularMessageField(value: &_storage._diskLimit) }()
         case 65: try { try decoder.decodeSingularBoolField(value: &_storage._noNetwork) }()
+        case 80: try { try decoder.decodeSingularMessageField(value: &_storage._readyProbe) }()
         default: break
         }
       }
@@ -3267,6 +3745,9 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
       if _storage._noNetwork != false {
         try visitor.visitSingularBoolField(value: _storage._noNetwork, fieldNumber: 65)
       }
+      try { if let v = _storage._readyProbe {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 80)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3302,6 +3783,7 @@ nonisolated extension Covey_V1_CreateVirtualMachineRequest: SwiftProtobuf.Messag
         if _storage._egress != rhs_storage._egress {return false}
         if _storage._networkLimit != rhs_storage._networkLimit {return false}
         if _storage._diskLimit != rhs_storage._diskLimit {return false}
+        if _storage._readyProbe != rhs_storage._readyProbe {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -4026,7 +4508,7 @@ nonisolated extension Covey_V1_ExecRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Covey_V1_AttachStart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AttachStart"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{1}name\0\u{1}exec\0\u{3}stdout_offset\0\u{3}stderr_offset\0\u{1}size\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{1}name\0\u{1}exec\0\u{3}stdout_offset\0\u{3}stderr_offset\0\u{1}size\0\u{1}recent\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4040,6 +4522,7 @@ nonisolated extension Covey_V1_AttachStart: SwiftProtobuf.Message, SwiftProtobuf
       case 4: try { try decoder.decodeSingularInt64Field(value: &self._stdoutOffset) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self._stderrOffset) }()
       case 6: try { try decoder.decodeSingularMessageField(value: &self._size) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self._recent) }()
       default: break
       }
     }
@@ -4068,6 +4551,9 @@ nonisolated extension Covey_V1_AttachStart: SwiftProtobuf.Message, SwiftProtobuf
     try { if let v = self._size {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     } }()
+    try { if let v = self._recent {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4078,6 +4564,7 @@ nonisolated extension Covey_V1_AttachStart: SwiftProtobuf.Message, SwiftProtobuf
     if lhs._stdoutOffset != rhs._stdoutOffset {return false}
     if lhs._stderrOffset != rhs._stderrOffset {return false}
     if lhs._size != rhs._size {return false}
+    if lhs._recent != rhs._recent {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4191,7 +4678,7 @@ nonisolated extension Covey_V1_ExecExit: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension Covey_V1_ExecResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ExecResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}started\0\u{1}stdout\0\u{1}stderr\0\u{1}exited\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}started\0\u{1}stdout\0\u{1}stderr\0\u{1}exited\0\u{3}caught_up\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4236,6 +4723,14 @@ nonisolated extension Covey_V1_ExecResponse: SwiftProtobuf.Message, SwiftProtobu
           self.response = .exited(v)
         }
       }()
+      case 5: try {
+        var v: Bool?
+        try decoder.decodeSingularBoolField(value: &v)
+        if let v = v {
+          if self.response != nil {try decoder.handleConflictingOneOf()}
+          self.response = .caughtUp(v)
+        }
+      }()
       default: break
       }
     }
@@ -4262,6 +4757,10 @@ nonisolated extension Covey_V1_ExecResponse: SwiftProtobuf.Message, SwiftProtobu
     case .exited?: try {
       guard case .exited(let v)? = self.response else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .caughtUp?: try {
+      guard case .caughtUp(let v)? = self.response else { preconditionFailure() }
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 5)
     }()
     case nil: break
     }
@@ -4312,7 +4811,7 @@ nonisolated extension Covey_V1_ListExecsRequest: SwiftProtobuf.Message, SwiftPro
 
 nonisolated extension Covey_V1_Exec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Exec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}arguments\0\u{1}running\0\u{3}exit_code\0\u{3}started_at\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}arguments\0\u{1}running\0\u{3}exit_code\0\u{3}started_at\0\u{1}user\0\u{1}terminal\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4325,6 +4824,8 @@ nonisolated extension Covey_V1_Exec: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 3: try { try decoder.decodeSingularBoolField(value: &self.running) }()
       case 4: try { try decoder.decodeSingularInt32Field(value: &self._exitCode) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._startedAt) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self._user) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.terminal) }()
       default: break
       }
     }
@@ -4350,6 +4851,12 @@ nonisolated extension Covey_V1_Exec: SwiftProtobuf.Message, SwiftProtobuf._Messa
     try { if let v = self._startedAt {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     } }()
+    try { if let v = self._user {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 6)
+    } }()
+    if self.terminal != false {
+      try visitor.visitSingularBoolField(value: self.terminal, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4359,6 +4866,76 @@ nonisolated extension Covey_V1_Exec: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.running != rhs.running {return false}
     if lhs._exitCode != rhs._exitCode {return false}
     if lhs._startedAt != rhs._startedAt {return false}
+    if lhs._user != rhs._user {return false}
+    if lhs.terminal != rhs.terminal {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_SignalExecRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SignalExecRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{1}name\0\u{1}exec\0\u{1}signal\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.tenant) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.exec) }()
+      case 4: try { try decoder.decodeSingularInt32Field(value: &self._signal) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.tenant.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenant, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.exec.isEmpty {
+      try visitor.visitSingularStringField(value: self.exec, fieldNumber: 3)
+    }
+    try { if let v = self._signal {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_SignalExecRequest, rhs: Covey_V1_SignalExecRequest) -> Bool {
+    if lhs.tenant != rhs.tenant {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.exec != rhs.exec {return false}
+    if lhs._signal != rhs._signal {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Covey_V1_SignalExecResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SignalExecResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Covey_V1_SignalExecResponse, rhs: Covey_V1_SignalExecResponse) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4396,7 +4973,7 @@ nonisolated extension Covey_V1_ListExecsResponse: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Covey_V1_LogsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LogsRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{1}name\0\u{1}exec\0\u{1}console\0\u{1}follow\0\u{1}since\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tenant\0\u{1}name\0\u{1}exec\0\u{1}console\0\u{1}follow\0\u{1}since\0\u{1}tail\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4410,6 +4987,7 @@ nonisolated extension Covey_V1_LogsRequest: SwiftProtobuf.Message, SwiftProtobuf
       case 4: try { try decoder.decodeSingularBoolField(value: &self.console) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.follow) }()
       case 6: try { try decoder.decodeSingularMessageField(value: &self._since) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self._tail) }()
       default: break
       }
     }
@@ -4438,6 +5016,9 @@ nonisolated extension Covey_V1_LogsRequest: SwiftProtobuf.Message, SwiftProtobuf
     try { if let v = self._since {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     } }()
+    try { if let v = self._tail {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4448,6 +5029,7 @@ nonisolated extension Covey_V1_LogsRequest: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.console != rhs.console {return false}
     if lhs.follow != rhs.follow {return false}
     if lhs._since != rhs._since {return false}
+    if lhs._tail != rhs._tail {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -7,7 +7,9 @@ struct ExecCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "exec", abstract: "Run a program in a machine.",
         discussion: """
-            Its exit code is passed on. `exec ls VM` lists the programs that were started in a machine.
+            Its exit code is passed on. With -t it is a session that outlives this client: the detach keys leave it, and \
+            covey attach VM/EXEC comes back. `exec ls VM` lists the programs that were started in a machine, \
+            `exec kill VM/EXEC` ends one.
 
             Example: covey exec -it web -- /bin/sh
             """)
@@ -32,10 +34,17 @@ struct ExecCommand: Verb {
     @Option(name: .shortAndLong, help: "The folder it starts in.")
     var workdir: String?
 
-    @Argument(help: "The machine, or ls.")
+    @Option(name: .customLong("detach-keys"), help: "What leaves a program with a terminal running.")
+    var detachKeys = DetachKeys.usual
+
+    @Option(
+        name: .shortAndLong, help: "The signal of kill, such as KILL; what ends such a program where it is left out.")
+    var signal: SignalArgument?
+
+    @Argument(help: "The machine, or ls or kill.")
     var vm: String
 
-    @Argument(help: "The machine whose programs are listed, after ls.")
+    @Argument(help: "After ls the machine, after kill the program as VM/EXEC.")
     var listed: String?
 
     @Argument(parsing: .postTerminator, help: "The program and its arguments.")
@@ -47,19 +56,25 @@ struct ExecCommand: Verb {
 
     func validate() throws {
         if let listed {
-            guard vm == "ls", command.isEmpty else {
+            guard ["ls", "kill"].contains(vm), command.isEmpty else {
                 throw ValidationError("unexpected \"\(listed)\": write the program behind --")
             }
         } else if command.isEmpty {
             throw ValidationError("there is no program to run: write it behind --")
         }
+        if listed != nil, vm == "kill", listed.flatMap({ ExecReference(argument: $0)?.exec }) == nil {
+            throw ValidationError("which program? write VM/EXEC")
+        }
+        if signal != nil, listed == nil || vm != "kill" { throw ValidationError("--signal goes with kill") }
         if detach && (interactive || tty) { throw ValidationError("-d goes with neither -i nor -t") }
     }
 
     func perform() async throws -> Int32 {
-        if let listed { return try await list(listed) }
+        if let listed { return vm == "kill" ? try await kill(listed) : try await list(listed) }
+        var environment = env.map
+        if tty, environment["TERM"] == nil { environment["TERM"] = ProcessEnvironment["TERM"] }
         let program = Program(
-            arguments: command, environment: env.map, workingDirectory: workdir, user: user, terminal: tty,
+            arguments: command, environment: environment, workingDirectory: workdir, user: user, terminal: tty,
             standardInput: interactive)
         return try await global.connect { client in
             if detach {
@@ -69,14 +84,31 @@ struct ExecCommand: Verb {
                 try global.printed.mutated(record, name: id)
                 return 0
             }
-            let relay = ProgramRelay(interactive: interactive, terminal: tty)
+            let relay = ProgramRelay(interactive: interactive, terminal: tty, detachKeys: detachKeys)
+            let id = CoveyClient.requestID()
             let end = try await relay.relay { source, output in
-                try await client.exec(vm, program, size: relay.size, source: source, output: output)
+                try await client.exec(vm, program, size: relay.size, id: id, source: source, output: output)
             }
-            switch end {
-            case .program(let exit): return exit?.code ?? 0
-            case .left, .gaveUp: return ErrorCode.cancelled.exitCode
+            guard tty else {
+                guard case .program(let exit) = end else { return ErrorCode.cancelled.exitCode }
+                return exit?.code ?? 0
             }
+            return end.code(in: vm, exec: id)
+        }
+    }
+
+    private func kill(_ target: String) async throws -> Int32 {
+        guard let reference = ExecReference(argument: target), let exec = reference.exec else { return 2 }
+        return try await global.connect { client in
+            var record = try await client.exec(reference.machine, beginning: exec)
+            try await client.signal(reference.machine, exec: record.id, signal?.number)
+            if global.printed.format != .table,
+                let now = try await client.execs(reference.machine).first(where: { $0.id == record.id })
+            {
+                record = now
+            }
+            try global.printed.mutated(record, name: record.id)
+            return 0
         }
     }
 
@@ -87,6 +119,11 @@ struct ExecCommand: Verb {
                 Column("STATE") { record in
                     record.running ? "running" : record.exitCode.map { "exited (\($0))" } ?? "exited"
                 },
+                Column("STARTED") { record in
+                    record.startedAt.map { String($0.description.prefix(19)) + "Z" } ?? "-"
+                },
+                Column("USER") { $0.user ?? "-" },
+                Column("TERMINAL") { $0.terminal ? "yes" : "no" },
                 Column("COMMAND") { $0.arguments.joined(separator: " ") },
             ]
             try global.printed.list(try await client.execs(name), columns) { $0.id }

@@ -42,8 +42,9 @@ struct MachineOptions: ParsableArguments, Sendable {
     @Option(help: "The accelerator: auto, kvm or tcg.")
     var accel: Accelerator?
 
-    @Option(help: "When it counts as ready: booted or agent.")
-    var ready: ReadyCheck?
+    @Option(
+        help: "When it counts as ready: image, agent, booted, or a probe: exec:COMMAND, tcp:PORT, http:PORT/PATH.")
+    var ready: ReadyArgument?
 
     @Flag(name: .customLong("no-start"), help: "Make it without starting it.")
     var noStart = false
@@ -70,7 +71,8 @@ struct MachineOptions: ParsableArguments, Sendable {
         request.restart = restart
         request.driver = driver
         request.accel = accel
-        request.ready = ready
+        request.ready = ready?.check
+        request.readyProbe = ready?.probe
         request.noStart = noStart
         request.program = program
         request.removeWhenStopped = removeWhenStopped

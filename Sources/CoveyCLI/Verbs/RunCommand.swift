@@ -27,6 +27,9 @@ struct RunCommand: Verb {
     @Flag(name: .shortAndLong, help: "Give the program a terminal.")
     var tty = false
 
+    @Option(name: .customLong("detach-keys"), help: "What leaves a program with a terminal running.")
+    var detachKeys = DetachKeys.usual
+
     @Flag(name: .shortAndLong, help: "Print the name and leave it running.")
     var detach = false
 
@@ -43,7 +46,10 @@ struct RunCommand: Verb {
         let arguments = command.isEmpty && tty ? ["/bin/sh"] : command
         let program =
             arguments.isEmpty
-            ? nil : Program(arguments: arguments, terminal: tty, standardInput: interactive)
+            ? nil
+            : Program(
+                arguments: arguments, environment: tty ? RunCommand.terminalEnvironment : [:], terminal: tty,
+                standardInput: interactive)
         let request = try machine.request(image: image, program: program, removeWhenStopped: rm)
         return try await global.connect { client in
             let image = try await MissingImage(name: image, quiet: global.quiet).fetch(client)
@@ -54,6 +60,9 @@ struct RunCommand: Verb {
             return try await follow(client, made.subject, made.operation)
         }
     }
+
+    /// What programs learn of the terminal that they have.
+    private static var terminalEnvironment: [String: String] { ProcessEnvironment["TERM"].map { ["TERM": $0] } ?? [:] }
 
     /// What the image runs by itself, as docker does it: its entrypoint and command.
     private func ownProgram(of image: Image?) -> Program? {
@@ -78,7 +87,7 @@ struct RunCommand: Verb {
     ) async throws -> Int32 {
         let id = made.metadata.id.description
         guard made.spec.program != nil else { return try await followConsole(client, made) }
-        let relay = ProgramRelay(interactive: interactive, terminal: tty)
+        let relay = ProgramRelay(interactive: interactive, terminal: tty, detachKeys: detachKeys)
         let end: ProgramRelay.End
         do {
             end = try await relay.relay { source, output in
@@ -93,9 +102,7 @@ struct RunCommand: Verb {
         case .program(let exit):
             if rm { try await awaitRemoval(client, id) }
             return exit?.code ?? 0
-        case .left:
-            Standard.error("covey: left \(made.metadata.name) running\n")
-            return ErrorCode.cancelled.exitCode
+        case .left: return end.code(in: made.metadata.name, exec: ExecRecord.main)
         case .gaveUp:
             try await giveUp(client, id, operation)
             return ErrorCode.cancelled.exitCode

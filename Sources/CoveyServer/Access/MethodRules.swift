@@ -18,6 +18,8 @@ package enum MethodRules {
         "covey.v1.VirtualMachines/Update": .tenant(Permission(.vm, .change)),
         "covey.v1.VirtualMachines/Rename": .tenant(Permission(.vm, .change)),
         "covey.v1.VirtualMachines/ListPorts": .tenant(Permission(.vm, .read)),
+        "covey.v1.VirtualMachines/SignalExec": .tenant(Permission(.vm, .use)),
+        "covey.v1.Consoles/Open": .tenant(Permission(.vm, .use)),
         "covey.v1.VirtualMachines/GetFigures": .tenant(Permission(.vm, .read)),
         "covey.v1.Shells/Open": .tenant(Permission(.vm, .use)),
         "covey.v1.Images/Build": .tenant(Permission(.image, .create)),

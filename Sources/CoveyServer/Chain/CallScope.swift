@@ -39,6 +39,7 @@ extension Covey_V1_RestartVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_DeleteVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_RenameVirtualMachineRequest: MutationMessage {}
 extension Covey_V1_ListExecsRequest: TenantMessage {}
+extension Covey_V1_SignalExecRequest: TenantMessage {}
 extension Covey_V1_LogsRequest: TenantMessage {}
 extension Covey_V1_BuildImageRequest: MutationMessage {}
 extension Covey_V1_TagImageRequest: MutationMessage {}
@@ -80,6 +81,13 @@ extension Covey_V1_CancelOperationRequest: MutationMessage {}
 extension Covey_V1_ExecRequest: CallScope {
     package var scopeTenant: String? { start.tenant }
     package var scopeRequestID: String? { start.requestID }
+}
+
+extension Covey_V1_ConsoleRequest: CallScope {
+    package var scopeTenant: String? {
+        guard case .start(let start) = request else { return nil }
+        return start.tenant
+    }
 }
 
 extension Covey_V1_AttachRequest: CallScope {

@@ -51,15 +51,20 @@ package struct AttachCommand: Hashable, Sendable {
     package var stderrOffset: Int64?
     /// The terminal's size, where it has one.
     package var size: TerminalSize?
+    /// At most so many of the newest bytes of what was said come first, then ``ExecOutput/caughtUp``, and a program
+    /// with a terminal is asked to draw anew; nil is from the offsets on.
+    package var recent: Int64?
 
     /// Makes a command.
     package init(
-        exec: String, stdoutOffset: Int64? = nil, stderrOffset: Int64? = nil, size: TerminalSize? = nil
+        exec: String, stdoutOffset: Int64? = nil, stderrOffset: Int64? = nil, size: TerminalSize? = nil,
+        recent: Int64? = nil
     ) {
         self.exec = exec
         self.stdoutOffset = stdoutOffset
         self.stderrOffset = stderrOffset
         self.size = size
+        self.recent = recent
     }
 }
 
@@ -79,12 +84,15 @@ package struct LogQuery: Hashable, Sendable {
     package var follow: Bool
     /// Nothing older than this; nil is all that is kept.
     package var since: Timestamp?
+    /// At most so many of the newest lines of what is there; nil is all.
+    package var tail: Int?
 
     /// Makes a query.
-    package init(_ source: Source, follow: Bool = false, since: Timestamp? = nil) {
+    package init(_ source: Source, follow: Bool = false, since: Timestamp? = nil, tail: Int? = nil) {
         self.source = source
         self.follow = follow
         self.since = since
+        self.tail = tail
     }
 }
 
@@ -175,6 +183,14 @@ package protocol NodeGateway: Sendable {
     func logs(
         on node: NodeID, _ machine: VirtualMachine, _ query: LogQuery,
         output: @escaping @Sendable (LogChunk) async throws -> Void
+    ) async throws
+
+    /// A machine's serial console: what is kept of it, then what comes, until the machine has ended for good, while the
+    /// caller's input goes to it where it is the one who writes. `output` is awaited; its first is a seat.
+    /// Errors: ``ErrorCode/unsupported`` where the caller writes and the machine's console takes no input.
+    func console(
+        on node: NodeID, _ machine: VirtualMachine, _ query: ConsoleQuery, input: ConsoleInputs,
+        output: @escaping @Sendable (ConsoleOutput) async throws -> Void
     ) async throws
 
     /// The stages of an operation with their live figures after each change, at most some ten a second; returns when

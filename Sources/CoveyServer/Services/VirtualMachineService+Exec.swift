@@ -42,7 +42,8 @@ extension VirtualMachineService {
             exec: start.exec.isEmpty ? ExecRecord.main : start.exec,
             stdoutOffset: start.hasStdoutOffset ? start.stdoutOffset : nil,
             stderrOffset: start.hasStderrOffset ? start.stderrOffset : nil,
-            size: start.hasSize ? try TerminalSize(start.size) : nil)
+            size: start.hasSize ? try TerminalSize(start.size) : nil,
+            recent: start.hasRecent ? max(0, start.recent) : nil)
         let machine = try await machine(start.tenant, start.name)
         let input = ExecInputs {
             guard let message = try await reader.next() else { return nil }
@@ -69,6 +70,30 @@ extension VirtualMachineService {
         return response
     }
 
+    package func signalExec(
+        request: Covey_V1_SignalExecRequest, context call: ServerContext
+    ) async throws -> Covey_V1_SignalExecResponse {
+        let number = request.hasSignal ? request.signal : nil
+        if let number, !(1...64).contains(number) {
+            throw CoveyError(.invalid, "there is no signal \(number)", remedy: "signals are 1 to 64")
+        }
+        guard !request.exec.isEmpty else { throw CoveyError(.invalid, "the request names no exec") }
+        let machine = try await machine(request.tenant, request.name)
+        let node = node(of: machine)
+        let exec = request.exec
+        try await context.bounded("signalling exec \(exec) of vm \(machine.metadata.name)") { gateway in
+            let known = try await gateway.execs(on: node, machine).first { $0.id == exec }
+            guard let known else {
+                throw CoveyError.notFound("exec", exec, remedy: "covey exec ls \(machine.metadata.name) lists them")
+            }
+            guard known.running else { throw CoveyError(.conflict, "exec \(exec) has ended") }
+            // A shell with a terminal ignores SIGTERM, and takes a hang-up for its end.
+            let signal = number ?? (known.terminal ? 1 : 15)
+            try await gateway.signal(on: node, machine, exec: exec, signal: signal)
+        }
+        return Covey_V1_SignalExecResponse()
+    }
+
     package func logs(
         request: Covey_V1_LogsRequest, response: RPCWriter<Covey_V1_LogsResponse>, context call: ServerContext
     ) async throws {
@@ -82,10 +107,18 @@ extension VirtualMachineService {
             source = machine.spec.program == nil ? .console : .exec(ExecRecord.main)
         }
         let query = LogQuery(
-            source, follow: request.follow, since: request.hasSince ? try Timestamp(request.since) : nil)
+            source, follow: request.follow, since: request.hasSince ? try Timestamp(request.since) : nil,
+            tail: request.hasTail ? try tail(request.tail) : nil)
         try await context.gateway.logs(on: node(of: machine), machine, query) { chunk in
             try await response.write(Covey_V1_LogsResponse(chunk))
         }
+    }
+
+    private func tail(_ count: Int64) throws(CoveyError) -> Int {
+        guard (0...1_000_000).contains(count) else {
+            throw CoveyError(.invalid, "the last \(count) lines cannot be had", remedy: "ask for 0 to 1000000")
+        }
+        return Int(count)
     }
 
     func node(of machine: VirtualMachine) -> NodeID { machine.status.node ?? context.settings.node }
