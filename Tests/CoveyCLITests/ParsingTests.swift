@@ -31,6 +31,7 @@ import Testing
         ["vm", "rename", "web", "shop"],
         ["vm", "ports", "web"], ["vm", "stats"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
+        ["ssh", "web", "--", "uname"], ["ssh-config"], ["ssh-proxy", "web.vm"], ["ssh-known-hosts", "web.vm"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
     ]
 
