@@ -11,6 +11,8 @@ internal import Synchronization
 package final class NodeAgent: Sendable {
     package let host: MachineHost
     package let channels: ExecChannels
+    /// Who opens an ssh server in a machine.
+    let shellTurns = Turns<MachineID>()
     let keeper: ArtifactKeeper
     let volumes: VolumeKeeper
     let networks: NetworkKeeper
