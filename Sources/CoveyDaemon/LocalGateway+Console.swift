@@ -13,7 +13,7 @@ extension LocalGateway {
         on node: NodeID, _ machine: VirtualMachine, _ query: ConsoleQuery, input: ConsoleInputs,
         output: @escaping @Sendable (ConsoleOutput) async throws -> Void
     ) async throws {
-        try check(node)
+        try await check(node, machine)
         let id = machine.metadata.id
         let seats = agent.consoles
         if !query.readOnly { try await checkInput(id) }

@@ -18,11 +18,23 @@ extension NodeAgent {
                 .unsupported, "the agent of this machine is too old for ssh", remedy: "restart the machine",
                 retryable: false)
         }
-        let key = try await worker.hostKey()
-        let request = GuestExecRequest(
-            id: "\(GuestShell.idPrefix)\(id)", program: Program(arguments: ["sshd"], standardInput: true),
-            shell: GuestShell(access: access, hostKey: key))
-        return ShellConnection(session: session, stream: try await session.run(request))
+        let shell = GuestShell(access: access, hostKey: try await worker.hostKey())
+        // One after the other: the key exchanges of many at once keep a small guest's agent from its work.
+        return try await shellTurns.run(machine) {
+            var tries = 0
+            while true {
+                tries += 1
+                let request = GuestExecRequest(
+                    id: "\(GuestShell.idPrefix)\(id)-\(tries)",
+                    program: Program(arguments: ["sshd"], standardInput: true), shell: shell)
+                do {
+                    return ShellConnection(session: session, stream: try await session.run(request))
+                } catch let error as CoveyError where error.code == .deadline && tries < 3 {
+                    // The server that may have been started ends, since nobody is attached to it.
+                    continue
+                }
+            }
+        }
     }
 }
 

@@ -12,6 +12,8 @@ package final class NodeAgent: Sendable {
     package let host: MachineHost
     package let channels: ExecChannels
     package let consoles = ConsoleSeats()
+    /// Who opens an ssh server in a machine.
+    let shellTurns = Turns<MachineID>()
     let keeper: ArtifactKeeper
     let volumes: VolumeKeeper
     let networks: NetworkKeeper

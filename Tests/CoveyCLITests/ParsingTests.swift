@@ -33,6 +33,7 @@ import Testing
         ["vm", "ports", "web"], ["vm", "stats"],
         ["node", "ls"], ["node", "inspect", "a"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
+        ["ssh", "web", "--", "uname"], ["ssh-config"], ["ssh-proxy", "web.vm"], ["ssh-known-hosts", "web.vm"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
     ]
 
