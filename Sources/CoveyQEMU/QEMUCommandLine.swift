@@ -39,9 +39,9 @@ struct DescriptorNumbers: Hashable, Sendable {
             return next
         }
         disks = plan.disks.map { disk in Disk(file: number(), backing: disk.backing.map { _ in number() }) }
-        interfaces = plan.interfaces.map { _ in number() }
         consoleInput = number()
         consoleKeeper = number()
+        interfaces = plan.interfaces.map { _ in number() }
     }
 }
 

@@ -17,7 +17,8 @@ struct TerminalScreen: Sendable {
         try writeFileAtomically(settings, Array("set -g default-terminal screen\n".utf8), mode: 0o644)
         var words = ["-S", socket, "-f", settings, "new-session", "-d", "-x", "80", "-y", "24", "-s", "t"]
         for (name, value) in environment { words += ["-e", "\(name)=\(value)"] }
-        try await tmux(words.dropFirst(2) + ["-e", "PATH=\(path)", "exec env 'PS1=outer$ ' bash --norc --noprofile"])
+        // The shell that tmux starts the command by may set a path of its own.
+        try await tmux(words.dropFirst(2) + ["exec env PATH=\(path) 'PS1=outer$ ' bash --norc --noprofile"])
         try await shows("outer$")
     }
 

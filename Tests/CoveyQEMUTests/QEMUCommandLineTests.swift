@@ -78,9 +78,9 @@ struct QEMUCommandLineTests {
             InterfacePlan(tap: "cv01234567-2", mac: try #require(MACAddress("02:00:5e:10:00:02")), mtu: 9000),
         ]
         let added = [
-            "-netdev", "tap,id=net0,fd=19,vhost=off",
+            "-netdev", "tap,id=net0,fd=21,vhost=off",
             "-device", "virtio-net-device,netdev=net0,mac=02:00:5e:10:00:01,host_mtu=1450",
-            "-netdev", "tap,id=net1,fd=20,vhost=off",
+            "-netdev", "tap,id=net1,fd=22,vhost=off",
             "-device", "virtio-net-device,netdev=net1,mac=02:00:5e:10:00:02,host_mtu=9000",
         ]
         let place = try #require(before.firstIndex(of: "-trace"))

@@ -30,7 +30,9 @@ import Testing
     @Test("every request within a tenant carries it, and every mutation a request id")
     func scopes() throws {
         // The first message of these streams carries it one level down.
-        let wrapped: Set = ["ExecRequest", "AttachRequest", "ImportKernelRequest", "RegisterImageRequest"]
+        let wrapped: Set = [
+            "ExecRequest", "AttachRequest", "ConsoleRequest", "ImportKernelRequest", "RegisterImageRequest",
+        ]
         for method in try APIDescriptors().methods {
             guard case .tenant(let permission) = MethodRules.table[method.path] else { continue }
             let name = method.input.split(separator: ".").last.map { String($0) } ?? ""

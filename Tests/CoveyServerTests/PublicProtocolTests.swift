@@ -124,7 +124,7 @@ import Testing
             let services = answers[0].listServicesResponse.service.map(\.name)
             #expect(services.contains("covey.v1.VirtualMachines"))
             #expect(services.contains("grpc.health.v1.Health"))
-            #expect(services.count == 12)
+            #expect(services.count == 13)
             let files = try answers[1].fileDescriptorResponse.fileDescriptorProto.map {
                 try Google_Protobuf_FileDescriptorProto(serializedBytes: $0).name
             }

@@ -54,9 +54,12 @@ struct DetachScanner: Sendable {
         guard !keys.isEmpty else { return (bytes, false) }
         var passed: [UInt8] = []
         for byte in bytes {
-            if byte != keys[matched] {
-                passed += keys.prefix(matched)
-                matched = 0
+            while matched > 0, byte != keys[matched] {
+                // What was held may end with the beginning of another try.
+                let held = keys.prefix(matched)
+                let again = (0..<matched).last { held.suffix($0).elementsEqual(keys.prefix($0)) } ?? 0
+                passed += held.prefix(matched - again)
+                matched = again
             }
             if byte == keys[matched] {
                 matched += 1

@@ -84,10 +84,7 @@ extension Covey_V1_ExecRequest: CallScope {
 }
 
 extension Covey_V1_ConsoleRequest: CallScope {
-    package var scopeTenant: String? {
-        guard case .start(let start) = request else { return nil }
-        return start.tenant
-    }
+    package var scopeTenant: String? { start.tenant }
 }
 
 extension Covey_V1_AttachRequest: CallScope {
