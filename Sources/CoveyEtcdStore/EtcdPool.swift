@@ -19,6 +19,8 @@ final class EtcdPool: Sendable {
         var cluster: UInt64?
         /// The newest revision that any answer had.
         var newest = Revision.zero
+        /// The newest term of a leader that any answer had.
+        var term: UInt64 = 0
         /// The versions of the members that are known to be ours.
         var versions: [Int: String] = [:]
         /// Until when it is known that there is no space.
@@ -50,6 +52,9 @@ final class EtcdPool: Sendable {
 
     /// The newest revision that any answer had: a read that is sent now and answers less is stale.
     var newest: Revision { state.withLock { $0.newest } }
+
+    /// The newest term of a leader that any answer had.
+    var term: UInt64 { state.withLock { $0.term } }
 
     /// Whether it was closed.
     var isClosed: Bool { state.withLock { $0.isClosed } }
@@ -115,7 +120,7 @@ final class EtcdPool: Sendable {
                 state.credentials = found
                 state.refused = nil
                 state.connections = [:]
-                state.book = EndpointBook(count: address.endpoints.count, first: state.book.current)
+                state.book.forgive()
                 return watches
             }
             for connection in watches { connection.close() }
@@ -153,6 +158,7 @@ final class EtcdPool: Sendable {
             if state.cluster == nil { state.cluster = header.clusterID }
             guard state.cluster == header.clusterID else { return false }
             state.newest = max(state.newest, Revision(header.revision))
+            state.term = max(state.term, header.raftTerm)
             return true
         }
     }
