@@ -32,7 +32,11 @@ extension EtcdPool {
             do throws(EtcdFailure) {
                 try await know(index, within: min(left, times.read))
                 let limit = min(left, kind == .write ? times.write : times.read)
-                let response = try await connection.call(method, request, within: limit)
+                let response =
+                    switch kind {
+                    case .repeatable: try await connection.call(method, request, within: limit)
+                    case .write: try await write(method, request, connection, index, within: limit)
+                    }
                 let revision = Revision(method.header(response).revision)
                 guard isOurs(method.header(response)), !isRead || revision >= floor else {
                     throw EtcdFailure(
@@ -58,6 +62,53 @@ extension EtcdPool {
                     throw await settleNoSpace(failure, index)
                 }
             }
+        }
+    }
+
+    /// Sends a write, and gives it up early where another leader has come since: what was on its way to the one before is
+    /// lost as a rule, and the member would say so only after its own 7 s. Its outcome is unknown as ever.
+    private func write<Request, Response>(
+        _ method: EtcdMethod<Request, Response>, _ request: Request, _ connection: EtcdConnection, _ index: Int,
+        within limit: Duration
+    ) async throws(EtcdFailure) -> Response {
+        let term = term
+        let outcome = await withTaskGroup(of: Result<Response, EtcdFailure>?.self) { group in
+            group.addTask {
+                do throws(EtcdFailure) {
+                    return .success(try await connection.call(method, request, within: limit))
+                } catch { return .failure(error) }
+            }
+            group.addTask {
+                guard await self.isLed(index, after: term) else { return nil }
+                return .failure(
+                    EtcdFailure(
+                        place: connection.place, status: .unknown, text: "another leader came since", sent: true))
+            }
+            while let ended = await group.next() {
+                guard let ended else { continue }
+                group.cancelAll()
+                return ended
+            }
+            return .failure(
+                EtcdFailure(place: connection.place, status: .cancelled, text: "the call was cancelled", sent: true))
+        }
+        return try outcome.get()
+    }
+
+    /// Waits until a member has a leader of a later term; false where that cannot be told.
+    private func isLed(_ index: Int, after term: UInt64) async -> Bool {
+        guard term > 0 else { return false }
+        do {
+            try await clock.sleep(clock.elapsed() + .milliseconds(1500))
+            while true {
+                let status = try await connection(.looks, index).call(
+                    .status, Etcdserverpb_StatusRequest(), within: times.read, needsLeader: false)
+                if status.leader != 0 && status.raftTerm > term { return true }
+                try await clock.sleep(clock.elapsed() + .milliseconds(500))
+            }
+        } catch {
+            // The write itself tells.
+            return false
         }
     }
 

@@ -20,6 +20,8 @@ final class EtcdPool: Sendable {
         var cluster: UInt64?
         /// The newest revision that any answer had.
         var newest = Revision.zero
+        /// The newest term of a leader that any answer had.
+        var term: UInt64 = 0
         /// The versions of the members that are known to be ours.
         var versions: [Int: String] = [:]
         /// Until when it is known that there is no space.
@@ -70,6 +72,9 @@ final class EtcdPool: Sendable {
 
     /// The newest revision that any answer had: a read that is sent now and answers less is stale.
     var newest: Revision { state.withLock { $0.newest } }
+
+    /// The newest term of a leader that any answer had.
+    var term: UInt64 { state.withLock { $0.term } }
 
     /// Whether it was closed.
     var isClosed: Bool { state.withLock { $0.isClosed } }
@@ -177,6 +182,7 @@ final class EtcdPool: Sendable {
             if state.cluster == nil { state.cluster = header.clusterID }
             guard state.cluster == header.clusterID else { return false }
             state.newest = max(state.newest, Revision(header.revision))
+            state.term = max(state.term, header.raftTerm)
             return true
         }
     }
