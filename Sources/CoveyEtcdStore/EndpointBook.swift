@@ -3,6 +3,7 @@ struct EndpointBook: Sendable {
     private struct Entry {
         var failures = 0
         var notBefore = Duration.zero
+        var isRetired = false
     }
 
     private static let firstPause = Duration.milliseconds(200)
@@ -18,13 +19,31 @@ struct EndpointBook: Sendable {
         current = count > 0 ? first % count : 0
     }
 
+    /// What members failed at is forgotten; those that are gone stay so.
+    mutating func forgive() {
+        for index in entries.indices {
+            entries[index].failures = 0
+            entries[index].notBefore = .zero
+        }
+    }
+
+    /// One more member.
+    mutating func extend() { entries.append(Entry()) }
+
+    /// A member is gone for good, or back.
+    mutating func retire(_ index: Int, _ isRetired: Bool) { entries[index].isRetired = isRetired }
+
+    /// Whether a member is gone for good.
+    func isRetired(_ index: Int) -> Bool { entries[index].isRetired }
+
     /// The member to ask, and how long to wait before: zero unless all of them failed a moment ago.
     func choose(now: Duration) -> (index: Int, wait: Duration) {
         var best = current
         for offset in 0..<entries.count {
             let index = (current + offset) % entries.count
+            if entries[index].isRetired { continue }
             if entries[index].notBefore <= now { return (index, .zero) }
-            if entries[index].notBefore < entries[best].notBefore { best = index }
+            if entries[best].isRetired || entries[index].notBefore < entries[best].notBefore { best = index }
         }
         return (best, entries[best].notBefore - now)
     }
@@ -39,7 +58,8 @@ struct EndpointBook: Sendable {
 
     /// A member answered.
     mutating func worked(_ index: Int) {
-        entries[index] = Entry()
+        entries[index].failures = 0
+        entries[index].notBefore = .zero
         current = index
     }
 

@@ -53,13 +53,14 @@ package final class EtcdHealth: Sendable {
 
     /// Looks at all members at once.
     package func look() async {
+        let known = pool.active
         let members = await withTaskGroup(of: (Int, Member).self) { group in
-            for index in pool.address.endpoints.indices {
+            for index in known {
                 group.addTask { [self] in (index, await member(index)) }
             }
             return await group.reduce(into: [Int: Member]()) { $0[$1.0] = $1.1 }
         }
-        let seen = pool.address.endpoints.indices.compactMap { members[$0] }
+        let seen = known.compactMap { members[$0] }
         let alarms = await alarms(seen)
         let now = pool.clock.elapsed()
         state.withLock { state in

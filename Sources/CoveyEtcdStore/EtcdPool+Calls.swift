@@ -81,6 +81,11 @@ extension EtcdPool {
                 place: connection.place, status: .failedPrecondition, text: "it belongs to another cluster",
                 sent: false)
         }
+        if status.isLearner {
+            throw EtcdFailure(
+                place: connection.place, status: .failedPrecondition, text: "it is a learner, which answers nothing",
+                sent: false)
+        }
         learn(index, version: status.version)
     }
 

@@ -12,6 +12,7 @@ final class EtcdPool: Sendable {
     }
 
     private struct State {
+        var address: EtcdAddress
         var book: EndpointBook
         var connections: [Slot: EtcdConnection] = [:]
         var isClosed = false
@@ -31,7 +32,8 @@ final class EtcdPool: Sendable {
         var readAgain = Duration.zero
     }
 
-    let address: EtcdAddress
+    /// The members that are known; later ones come at its end.
+    var address: EtcdAddress { state.withLock { $0.address } }
     let times: EtcdTimes
     let clock: StoreClock
     private let state: Mutex<State>
@@ -39,13 +41,31 @@ final class EtcdPool: Sendable {
 
     /// A pool without connections. Errors: ``ErrorCode/invalid`` for files of TLS.
     init(_ address: EtcdAddress, times: EtcdTimes, clock: StoreClock) async throws {
-        self.address = address
         self.times = times
         self.clock = clock
         let files = files
-        var first = State(book: EndpointBook(count: address.endpoints.count))
+        var first = State(address: address, book: EndpointBook(count: address.endpoints.count))
         if let tls = address.tls { first.credentials = try await files.run { try EtcdCredentials(tls) } }
         state = Mutex(first)
+    }
+
+    /// Learns of members that came later, and that others are gone: those are asked no more.
+    func follow(_ endpoints: [EtcdEndpoint]) {
+        guard !endpoints.isEmpty else { return }
+        state.withLock { state in
+            for endpoint in endpoints where !state.address.endpoints.contains(endpoint) {
+                state.address.endpoints.append(endpoint)
+                state.book.extend()
+            }
+            for (index, endpoint) in state.address.endpoints.enumerated() {
+                state.book.retire(index, !endpoints.contains(endpoint))
+            }
+        }
+    }
+
+    /// The numbers of the members that are asked.
+    var active: [Int] {
+        state.withLock { state in state.address.endpoints.indices.filter { !state.book.isRetired($0) } }
     }
 
     /// The newest revision that any answer had: a read that is sent now and answers less is stale.
@@ -79,7 +99,7 @@ final class EtcdPool: Sendable {
             if state.isClosed { throw EtcdPool.closed }
             let slot = Slot(lane: lane, index: index)
             if let connection = state.connections[slot], connection.isUsable { return connection }
-            let connection = try EtcdConnection(address.endpoints[index], state.credentials)
+            let connection = try EtcdConnection(state.address.endpoints[index], state.credentials)
             state.connections[slot] = connection
             return connection
         }
@@ -115,7 +135,7 @@ final class EtcdPool: Sendable {
                 state.credentials = found
                 state.refused = nil
                 state.connections = [:]
-                state.book = EndpointBook(count: address.endpoints.count, first: state.book.current)
+                state.book.forgive()
                 return watches
             }
             for connection in watches { connection.close() }
@@ -144,7 +164,11 @@ final class EtcdPool: Sendable {
     /// A member did not.
     func failed(_ index: Int) {
         let now = clock.elapsed()
-        state.withLock { $0.book.failed(index, now: now) }
+        state.withLock { state in
+            state.book.failed(index, now: now)
+            // It may come back as a learner, or of another cluster.
+            state.versions[index] = nil
+        }
     }
 
     /// Looks at an answer's header: whether it came from our cluster.

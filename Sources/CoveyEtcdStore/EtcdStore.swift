@@ -43,6 +43,9 @@ package final class EtcdStore: Store {
         pool.close()
     }
 
+    /// Asks these members from now on, and no others; none leaves it as it is.
+    package func follow(_ endpoints: [EtcdEndpoint]) { pool.follow(endpoints) }
+
     private func begin() async throws {
         let words = (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 16) }
         let first = Transaction(
