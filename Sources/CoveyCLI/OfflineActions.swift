@@ -1,7 +1,10 @@
+package import CoveyConfiguration
+
 /// What is done to a daemon's root while the daemon does not run: by the program that knows the stores.
 package struct OfflineActions: Sendable {
-    /// Restores a backup into the store of a root. Returns what was restored.
-    package var restore: @Sendable (OfflineRoot, _ file: String, _ replaces: Bool) async throws -> RestoredState
+    /// Restores a backup into the store of a root, or a snapshot into its etcd; without a file that etcd goes on without
+    /// its other members. Returns what was restored.
+    package var restore: @Sendable (OfflineRoot, _ file: String?, _ replaces: Bool) async throws -> RestoredState
     /// Moves a root's state to another store. Returns where it was and where it is.
     package var move: @Sendable (OfflineRoot, _ target: String?) async throws -> MovedState
     /// Takes back what a root has changed of its host. Returns what was done, for people.
@@ -9,7 +12,7 @@ package struct OfflineActions: Sendable {
 
     /// Puts the actions together.
     package init(
-        restore: @escaping @Sendable (OfflineRoot, _ file: String, _ replaces: Bool) async throws -> RestoredState,
+        restore: @escaping @Sendable (OfflineRoot, _ file: String?, _ replaces: Bool) async throws -> RestoredState,
         move: @escaping @Sendable (OfflineRoot, _ target: String?) async throws -> MovedState,
         uninstall: @escaping @Sendable (OfflineRoot) async throws -> [String]
     ) {
@@ -29,6 +32,8 @@ package struct OfflineRoot: Hashable, Sendable {
     package var run: String
     /// The store's address; nil is the file in that folder.
     package var store: String?
+    /// All that the configuration says.
+    package var configuration: DaemonConfiguration
 }
 
 /// What a restore has put in place.

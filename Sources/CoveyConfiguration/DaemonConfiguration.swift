@@ -69,4 +69,10 @@ package struct DaemonConfiguration: Hashable, Sendable {
     package var store: String?
     /// The node's name among the daemons of one store; nil is the host's.
     package var nodeName: String?
+    /// Where other hosts reach the daemon's own member of etcd; other members do at the next port. Nil is nowhere.
+    package var etcdListen: Endpoint?
+    /// Members that it joins when it is made, `HOST:PORT`; empty makes a cluster of its own.
+    package var etcdJoin: [String]
+    /// The folder with the authority that all members share; nil is one of its own.
+    package var etcdAuthority: String?
 }

@@ -52,7 +52,9 @@ package struct ResolvedConfiguration: Sendable {
             catalogCA: try reader.path(.catalogCA), network: try reader.word(.networkMode),
             names: try reader.endpoint(.networkNames), resolvers: try reader.addresses(.networkResolvers),
             taps: try reader.number(.networkTaps, 0...256), guestProxy: try reader.text(.guestProxy),
-            guestCA: try reader.path(.guestCA), store: try reader.store(), nodeName: try reader.nodeName())
+            guestCA: try reader.path(.guestCA), store: try reader.store(), nodeName: try reader.nodeName(),
+            etcdListen: try reader.memberAddress(), etcdJoin: try reader.members(),
+            etcdAuthority: try reader.path(.etcdAuthority))
         return ResolvedConfiguration(
             configuration: configuration, settings: try SettingKey.allCases.map { try reader.setting($0) })
     }
@@ -239,6 +241,27 @@ private struct SettingReader {
         return value
     }
 
+    /// Where the daemon's own member of etcd listens; nil where it is empty.
+    func memberAddress() throws -> DaemonConfiguration.Endpoint? {
+        guard let endpoint = try endpoint(.etcdListen) else { return nil }
+        let (value, source) = try raw(.etcdListen)
+        guard !["0.0.0.0", "::"].contains("\(endpoint.address)"), endpoint.port < .max else {
+            throw refusal(.etcdListen, value, source, "is no address that others can be told")
+        }
+        return endpoint
+    }
+
+    /// Members of an etcd, `HOST:PORT`.
+    func members() throws -> [String] {
+        let (value, source) = try raw(.etcdJoin)
+        return try list(value).map { member in
+            guard let colon = member.lastIndex(of: ":"), colon != member.startIndex,
+                let port = UInt16(member[member.index(after: colon)...]), port > 0, !member.contains("/")
+            else { throw refusal(.etcdJoin, member, source, "is not HOST:PORT") }
+            return member
+        }
+    }
+
     private func list(_ value: String) -> [String] {
         value.split(whereSeparator: { $0 == "," || $0.isWhitespace }).map { String($0) }
     }
@@ -286,8 +309,8 @@ private struct SettingReader {
         case .networkMode: "auto"
         case .networkNames: "127.0.0.153:5354"
         case .networkTaps: "8"
-        case .catalogCA, .catalogSources, .guestCA, .guestProxy, .imageMirror, .networkResolvers, .nodeName,
-            .programGuard,
+        case .catalogCA, .catalogSources, .etcdAuthority, .etcdJoin, .etcdListen, .guestCA, .guestProxy, .imageMirror,
+            .networkResolvers, .nodeName, .programGuard,
             .programGuest, .programQEMU,
             .registryAuthorities, .registryMirrors, .registryPlainHTTP, .socketGroup:
             ""

@@ -5,6 +5,9 @@ package enum SettingKey: String, CaseIterable, Sendable {
     case catalogSources = "catalog.sources"
     case consoleLimit = "console.limit"
     case diskStrategy = "disk.strategy"
+    case etcdAuthority = "etcd.authority"
+    case etcdJoin = "etcd.join"
+    case etcdListen = "etcd.listen"
     case guestCA = "guest.ca"
     case guestProxy = "guest.proxy"
     case imageMirror = "image.mirror"
@@ -43,6 +46,13 @@ package enum SettingKey: String, CaseIterable, Sendable {
         case .catalogSources: "catalogs of images and kernels, NAME=URL#KEY, with spaces between them"
         case .consoleLimit: "bytes of a machine's console that are kept"
         case .diskStrategy: "how root disks are made: auto, reflink, qcow2, device-mapper or copy"
+        case .etcdAuthority:
+            "the folder with ca.pem and ca.key that the members of an etcd share; empty is an authority of its own"
+        case .etcdJoin:
+            "members that the daemon's own etcd joins when it is made: HOST:PORT, more after commas; empty is none"
+        case .etcdListen:
+            "where other hosts reach the daemon's own etcd: ADDRESS:PORT for clients, and the next port for members; "
+                + "empty is nowhere"
         case .guestCA: "a PEM file of further authorities that machines trust"
         case .guestProxy: "the HTTP proxy of machines' programs: http://HOST:PORT"
         case .imageMirror: "the mirror that Debian images are built from; empty is apt's own"

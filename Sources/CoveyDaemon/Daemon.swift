@@ -52,9 +52,11 @@ package struct Daemon: Sendable {
         let launcher = GuardLauncher(
             program: paths.guardProgram, runFolder: paths.run, instance: identity.instance, reactor: reactor)
         let member = try await OwnMember.start(
-            settings.store, folder: paths.state, instance: identity.instance, guardedBy: launcher, pool: pool)
-        let state = try await StateStore.open(
-            settings.store, at: member?.address, folder: paths.state, logger: logger)
+            settings, instance: identity.instance, guardedBy: launcher, faults: FaultSwitch.points(logger), pool: pool)
+        let opening = { @Sendable [settings, logger] in
+            try await StateStore.open(settings.store, at: member?.address, folder: paths.state, logger: logger)
+        }
+        let state = if let member { try await member.support(opening) } else { try await opening() }
         let repositories = try await Repositories.open(state.store, ids: ids, now: now)
         let nodeName = settings.nodeName ?? host.name
         do { try await repositories.nodes.claim(nodeName, for: identity.node) } catch {
@@ -117,7 +119,7 @@ package struct Daemon: Sendable {
 
         let services = ServiceGroup(
             configuration: .init(
-                services: (member.map { [.init(service: MemberService(member: $0, store: state.store))] } ?? []) + [
+                services: (member.map { [.init(service: MemberService(member: $0, state: state))] } ?? []) + [
                     .init(service: StoreService(store: state.store)),
                     .init(
                         service: PresenceService(

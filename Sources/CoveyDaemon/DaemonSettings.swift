@@ -33,6 +33,8 @@ package struct DaemonSettings: Sendable {
     package var store: String?
     /// The node's name among the daemons of one store; nil is the host's.
     package var nodeName: String?
+    /// What the root's own member is told.
+    package var etcd = OwnEtcdSettings()
     /// What is said of registries.
     package var registries: RegistrySettings
     /// The catalogs of images and kernels.

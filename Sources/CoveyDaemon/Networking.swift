@@ -135,14 +135,15 @@ package struct HostChanges: Sendable {
             try Identity.load(state, ids: IdentifierSource(time: Daemon.now)).instance
         }
         try await pool.run { try refuseRunning() }
+        // First of all what may be refused.
+        let left = try await OwnMember.end(state, run: run, instance)
         try await HostNetwork(instance: instance, folder: state, sparePool: 0).uninstall()
         // Whatever the settings say now, a file of ours may be there.
         let anywhere = SocketEndpoint(.v4(IPv4Address(bits: 0x7F00_0001)), port: 53)
         try await ResolvedRoute.host(anywhere, instance, pool).remove()
         try await pool.run { try MemoryFileSystem(path: layout.memory).unmountIfUnused() }
-        try await OwnMember.end(state, run: run, instance)
         withExtendedLifetime(lock) {}
-        return [
+        return left + [
             "links, rules and settings of instance \(instance) are taken back",
             "what is stored stays: remove the root where it is not needed any more",
         ]

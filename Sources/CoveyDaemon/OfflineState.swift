@@ -31,12 +31,14 @@ package struct OfflineState: Sendable {
 
     private let folder: String
     private let run: String
+    private let etcd: OwnEtcdSettings
     private let faults: FaultPoints
 
     /// The state in a folder, and the folder of what may vanish at a reboot.
-    package init(folder: String, run: String) {
+    package init(folder: String, run: String, etcd: OwnEtcdSettings = OwnEtcdSettings()) {
         self.folder = folder
         self.run = run
+        self.etcd = etcd
         faults = FaultSwitch.points(Logger(label: "covey"))
     }
 
@@ -51,6 +53,9 @@ package struct OfflineState: Sendable {
     /// - Throws: ``ErrorCode/corrupt`` and ``ErrorCode/unsupported`` for the file, ``ErrorCode/conflict`` where there
     ///   is state, another root, or a daemon: nothing was changed then.
     package func restore(_ path: String, into address: String?, replaces: Bool) async throws -> Restored {
+        if address == StoreRecord.own, try OwnMember.isSnapshot(path) {
+            return try await recover(from: path, replaces: replaces)
+        }
         let pool = BlockingPool("covey-backup")
         let summary = try await pool.run { try Self.summary(path) }
         guard let header = summary.header else { throw CoveyError(.internalError, "the backup has no header") }
@@ -230,6 +235,37 @@ package struct OfflineState: Sendable {
         try faults.reach("move.left")
         try MoveRecord.remove(folder)
         return Moved(from: try StoreRecord.name(of: move.from), to: name, incarnation: move.incarnation)
+    }
+
+    /// Makes the root's own member the only one of its etcd, and begins a new lineage on it.
+    ///
+    /// - Parameter snapshot: A snapshot of etcd; nil is what the member itself has stored.
+    /// - Throws: ``ErrorCode/conflict`` where other members answer, ``ErrorCode/corrupt`` for a snapshot that was cut
+    ///   or changed: nothing was changed then.
+    package func recover(from snapshot: String?, replaces: Bool) async throws -> Restored {
+        try makeFolder(run)
+        let lock = try await RootLock(folder)
+        defer { lock.release() }
+        guard let identity = try Identity.find(folder) else {
+            throw CoveyError(
+                .notFound, "there is no root in \(folder)",
+                remedy: "name the daemon's --root; a new root is made by covey daemon --prepare")
+        }
+        if let record = try StoreRecord.load(folder) { try record.check(StoreRecord.own) }
+        let incarnation = Self.newIncarnation()
+        var restored = Restored(store: StoreRecord.own, keys: 0, revision: 0, incarnation: incarnation)
+        try await OwnMember.recover(
+            folder, run: run, identity.instance, etcd, from: snapshot, replaces: replaces, faults: faults
+        ) { store in
+            let old = try await store.lineage()
+            let taken = try await StoreSnapshot(of: store)
+            try await taken.pages { restored.keys += $0.count }
+            restored.revision = taken.header.revision
+            try await StoreFilling(store).publish(incarnation, of: taken.header, replacing: old.incarnation)
+            try faults.reach("recovery.published")
+            try StoreRecord(store: StoreRecord.own, incarnation: incarnation).save(folder)
+        }
+        return restored
     }
 
     /// Starts the root's own member of etcd, where the state is or goes there.

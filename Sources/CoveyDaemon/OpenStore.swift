@@ -12,6 +12,8 @@ struct OpenStore: Sendable {
     let place: @Sendable () -> String
     /// What keeps it from serving, and for how long; nil for nothing.
     let trouble: @Sendable () -> (error: CoveyError, lasting: Duration)?
+    /// Tells it which members its etcd has now; nothing for other stores.
+    let follow: @Sendable ([EtcdEndpoint]) -> Void
     /// Closes it.
     let close: @Sendable () async throws -> Void
 
@@ -27,7 +29,7 @@ struct OpenStore: Sendable {
             let store = try await SQLiteStore.open(file)
             return OpenStore(
                 store: store, place: { "the file \(file)" }, trouble: { store.trouble },
-                close: { try await store.close() })
+                follow: { _ in }, close: { try await store.close() })
         }
         let etcd = if let member { member } else { try Self.address(address, folder) }
         let store = try await EtcdStore.open(etcd)
@@ -39,7 +41,7 @@ struct OpenStore: Sendable {
                     return "\(member.endpoint) \(version)\(member.isLeader ? ", leader" : "")"
                 }
                 return "\(etcd)\(members.isEmpty ? "" : " (\(members.joined(separator: "; ")))")"
-            }, trouble: { store.health.trouble }, close: { await store.close() })
+            }, trouble: { store.health.trouble }, follow: { store.follow($0) }, close: { await store.close() })
     }
 
     private static func address(_ text: String, _ folder: String) throws -> EtcdAddress {

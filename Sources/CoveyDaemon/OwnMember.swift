@@ -1,7 +1,7 @@
 internal import CoveyEtcdStore
 internal import CoveyGuardClient
 internal import CoveyModel
-internal import CoveyStore
+internal import CoveyNode
 internal import CoveySystem
 internal import Glibc
 internal import ServiceLifecycle
@@ -15,12 +15,16 @@ struct OwnMember: Sendable {
 
     /// Starts it, or takes it over. Nil where the state is kept elsewhere.
     static func start(
-        _ store: String?, folder: String, instance: InstanceID, guardedBy launcher: GuardLauncher, pool: BlockingPool
+        _ settings: DaemonSettings, instance: InstanceID, guardedBy launcher: GuardLauncher, faults: FaultPoints,
+        pool: BlockingPool
     ) async throws -> OwnMember? {
+        let (store, folder) = (settings.store, settings.paths.state)
         guard store == StoreRecord.own else { return nil }
         try StoreRecord.load(folder)?.check(store)
         let client = try await launcher.connect()
-        let member = EtcdMember(place(folder, instance), supervisor: client, pool: pool)
+        let member = EtcdMember(
+            place(folder, instance), supervisor: client, pool: pool, settings: try settings.etcd.member,
+            reach: faults.reach)
         do {
             return OwnMember(address: try await member.start(), member: member, guardClient: client)
         } catch {
@@ -53,31 +57,68 @@ struct OwnMember: Sendable {
         }
     }
 
-    /// Ends the member of a root, which stays stored. Nothing where there is none.
-    static func end(_ folder: String, run: String, _ instance: InstanceID) async throws {
-        guard fileExists("\(folder)/etcd/member.json") else { return }
-        try await withGuard(run, instance) { try await EtcdMember.end($0) }
+    /// Ends the member of a root, which leaves its cluster where there are others, and stays stored where it is alone.
+    /// Nothing where there is none. Returns what was done, for people.
+    static func end(_ folder: String, run: String, _ instance: InstanceID) async throws -> [String] {
+        guard fileExists("\(folder)/etcd/member.json") else { return [] }
+        return try await withGuard(run, instance) { client in
+            try await EtcdMember(place(folder, instance), supervisor: client, pool: BlockingPool()).leave()
+        }
     }
 
-    /// Runs with the root's guard: the one that runs, or else the one beside this program.
-    private static func withGuard(
-        _ run: String, _ instance: InstanceID, _ body: (GuardClient) async throws -> Void
+    /// Makes the member of a root the only one of its etcd, and lends the store on it that is to get a new lineage.
+    ///
+    /// - Parameter snapshot: What it begins with; nil is what it has stored itself.
+    static func recover(
+        _ folder: String, run: String, _ instance: InstanceID, _ settings: OwnEtcdSettings, from snapshot: String?,
+        replaces: Bool, faults: FaultPoints, _ renew: (EtcdStore) async throws -> Void
     ) async throws {
+        try await withGuard(run, instance) { client in
+            let member = EtcdMember(
+                place(folder, instance), supervisor: client, pool: BlockingPool(), settings: try settings.member,
+                reach: faults.reach)
+            let address = try await member.recover(from: snapshot, replaces: replaces)
+            let store = try await EtcdStore.open(address)
+            do { try await renew(store) } catch {
+                await store.close()
+                throw error
+            }
+            await store.close()
+            try await member.finishRecovery()
+        }
+    }
+
+    /// Whether a file is a snapshot of etcd.
+    static func isSnapshot(_ path: String) throws -> Bool { try EtcdMember.isSnapshot(path) }
+
+    /// Runs with the root's guard: the one that runs, or else the one beside this program.
+    private static func withGuard<T>(
+        _ run: String, _ instance: InstanceID, _ body: (GuardClient) async throws -> T
+    ) async throws -> T {
         let reactor = try Reactor()
         defer { reactor.shutdown() }
         let program = "\(parentFolder(try linkTarget("/proc/self/exe")))/covey-guard"
         let client = try await GuardLauncher(
             program: program, runFolder: run, instance: instance, reactor: reactor
         ).connect()
-        do { try await body(client) } catch {
+        let result: T
+        do { result = try await body(client) } catch {
             await client.close()
             throw error
         }
         await client.close()
+        return result
+    }
+
+    /// Keeps it running while the store on it is opened.
+    func support<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) async throws -> T {
+        try await member.support(body)
     }
 
     /// Keeps it running, until it is cancelled.
-    func run(_ store: any Store) async throws { try await member.run(store) }
+    func run(_ state: StateStore) async throws {
+        try await member.run(state.store) { state.follow($0) }
+    }
 
     /// Lets it go on by itself.
     func close() async { await guardClient.close() }
@@ -97,12 +138,12 @@ struct OwnMember: Sendable {
 /// Keeps the root's own member of etcd. Stopping it leaves the member running.
 struct MemberService: Service {
     let member: OwnMember
-    let store: any Store
+    let state: StateStore
 
     func run() async throws {
         do {
             try await cancelWhenGracefulShutdown {
-                try await member.run(store)
+                try await member.run(state)
             }
         } catch is CancellationError {
             // That is how it ends.

@@ -62,6 +62,9 @@ struct StateStore: Sendable {
         }
     }
 
+    /// Asks these members of its etcd, and no others.
+    func follow(_ endpoints: [EtcdEndpoint]) { open.follow(endpoints) }
+
     /// Closes it.
     func close() async throws { try await open.close() }
 

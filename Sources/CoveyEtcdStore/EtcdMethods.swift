@@ -71,3 +71,10 @@ extension EtcdMethod where Request == Etcdserverpb_DefragmentRequest, Response =
 extension EtcdMethod where Request == Etcdserverpb_SnapshotRequest, Response == Etcdserverpb_SnapshotResponse {
     static var snapshot: Self { Self(descriptor: Etcdserverpb_Maintenance.Method.Snapshot.descriptor) { $0.header } }
 }
+
+extension EtcdMethod
+where Request == Etcdserverpb_MemberUpdateRequest, Response == Etcdserverpb_MemberUpdateResponse {
+    static var updateMember: Self {
+        Self(descriptor: Etcdserverpb_Cluster.Method.MemberUpdate.descriptor) { $0.header }
+    }
+}

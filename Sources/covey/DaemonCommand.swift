@@ -83,6 +83,7 @@ struct DaemonCommand: AsyncParsableCommand {
         settings.rateLimit = configuration.rateLimit
         settings.store = configuration.store
         settings.nodeName = configuration.nodeName
+        settings.etcd = configuration.etcd
         settings.hasNetworks = configuration.network == .auto
         settings.namesEndpoint = configuration.names.map { ($0.address, $0.port) }
         settings.resolvers = configuration.resolvers

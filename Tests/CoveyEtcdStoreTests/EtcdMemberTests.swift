@@ -8,17 +8,43 @@ internal import Testing
 struct EtcdMemberTests {
     private let place = "/x/etcd"
 
+    private func facts(
+        _ end: MemberLife.End, after lifetime: Duration = .seconds(1), served: Bool = true, isFollower: Bool = false,
+        disk: MemberDisk = .sound
+    ) -> MemberLife.Facts {
+        MemberLife.Facts(end, after: lifetime, served: served, isFollower: isFollower, disk: disk)
+    }
+
+    @Test("one whose disk fails is left at once; one that never serves is replaced by the others, or told as damaged")
+    func doubt() {
+        var life = MemberLife()
+        guard case .stay(let error) = life.ended(facts(.exited(1), disk: .failing("EIO")), place: place) else {
+            return #expect(Bool(false), "it was started again")
+        }
+        #expect(error.message.contains("its disk fails (EIO)"))
+        var follower = MemberLife()
+        let ends = (0..<3).map { _ in
+            follower.ended(facts(.signalled(6), served: false, isFollower: true), place: place)
+        }
+        #expect(ends == [.restart(after: .seconds(1)), .restart(after: .seconds(2)), .replace])
+        var alone = MemberLife()
+        for _ in 0..<5 { _ = alone.ended(facts(.exited(1), served: false), place: place) }
+        guard case .stay(let damage) = alone.ended(facts(.exited(1), served: false), place: place) else {
+            return #expect(Bool(false), "it was started again")
+        }
+        #expect(damage.code == .corrupt && damage.remedy?.contains("system restore") == true)
+    }
+
     @Test("a member that ends soon after its start, again and again, is started ever later, and left in the end")
     func patience() {
         var life = MemberLife()
         var pauses: [Duration] = []
         for _ in 1..<MemberLife.patience {
-            let next = life.ended(
-                .exited(1), after: .seconds(1), isFollower: false, free: .gibibytes(1), place: place)
+            let next = life.ended(facts(.exited(1)), place: place)
             if case .restart(let pause) = next { pauses.append(pause) }
         }
         #expect(pauses == [1, 2, 4, 8, 16].map { .seconds($0) })
-        let last = life.ended(.signalled(6), after: .seconds(1), isFollower: false, free: nil, place: place)
+        let last = life.ended(facts(.signalled(6)), place: place)
         guard case .stay(let error) = last else { return #expect(Bool(false), "\(last)") }
         #expect(error.remedy != nil && error.message.contains("6 times"))
     }
@@ -27,27 +53,27 @@ struct EtcdMemberTests {
     func forgiveness() {
         var life = MemberLife()
         for _ in 0..<20 {
-            let next = life.ended(
-                .signalled(9), after: .seconds(100), isFollower: true, free: .gibibytes(1), place: place)
+            let next = life.ended(facts(.signalled(9), after: .seconds(100), isFollower: true), place: place)
             #expect(next == .restart(after: .seconds(1)))
         }
         for _ in 0..<20 {
-            let next = life.ended(.exited(1), after: .seconds(1), isFollower: true, free: .kibibytes(4), place: place)
+            let next = life.ended(
+                facts(.exited(1), served: false, isFollower: true, disk: .full), place: place)
             guard case .restart(let pause) = next else { return #expect(Bool(false), "\(next)") }
             #expect(pause >= .seconds(30))
         }
-        #expect(MemberLife.trouble(.exited(1), free: .kibibytes(4), place: place).code == .exhausted)
-        #expect(MemberLife.trouble(.exited(1), free: .gibibytes(4), place: place).code == .unavailable)
+        #expect(MemberLife.trouble(facts(.exited(1), disk: .full), place: place).code == .exhausted)
+        #expect(MemberLife.trouble(facts(.exited(1)), place: place).code == .unavailable)
     }
 
     @Test("one that was removed by the others is known by its end, and never started again")
     func removed() {
         var life = MemberLife()
-        let next = life.ended(.exited(0), after: .seconds(5), isFollower: true, free: nil, place: place)
-        guard case .stay(let error) = next else { return #expect(Bool(false), "\(next)") }
+        let next = life.ended(facts(.exited(0), isFollower: true), place: place)
+        guard case .removed(let error) = next else { return #expect(Bool(false), "\(next)") }
         #expect(error.code == .conflict && error.message.contains("removed"))
         // A member alone has nobody who could remove it.
-        let alone = life.ended(.exited(0), after: .seconds(5), isFollower: false, free: nil, place: place)
+        let alone = life.ended(facts(.exited(0)), place: place)
         #expect(alone == .restart(after: .seconds(1)))
     }
 

@@ -19,7 +19,8 @@ struct RootOptions: ParsableArguments, Sendable {
             root: root, file: config, flags: store.map { [.store: $0] } ?? [:], environment: ProcessEnvironment.all)
         let folders = resolved.configuration.folders
         return OfflineRoot(
-            state: folders.state, machines: folders.machines, run: folders.run, store: resolved.configuration.store)
+            state: folders.state, machines: folders.machines, run: folders.run, store: resolved.configuration.store,
+            configuration: resolved.configuration)
     }
 
     /// The actions. Errors: ``ErrorCode/unsupported`` in a program that has none.
@@ -40,17 +41,30 @@ struct SystemRestoreCommand: Verb {
         discussion: """
             A new root becomes the one that the backup was taken of. All daemons of the store must be stopped.
 
+            With `store: etcd` the file may also be a snapshot of etcd, as state/etcd.snapshots has them: the daemon's own
+            member begins a new etcd with it. With --survivor it goes on with what it has itself, when the other members
+            are gone for good; both are refused while another member answers. The other members are of before then:
+            `covey system uninstall` on their hosts, and they join as new ones.
+
             Example: covey system restore /var/backups/covey-2026-01-31 --root /srv/covey
             """)
 
     @OptionGroup var global: GlobalOptions
     @OptionGroup var place: RootOptions
 
-    @Argument(help: "A file that `covey system backup` has written.", completion: .file())
-    var file: String
+    @Argument(help: "A file that `covey system backup` has written, or a snapshot of etcd.", completion: .file())
+    var file: String?
 
     @Flag(help: "Throw away the state that is there.")
     var replace = false
+
+    @Flag(help: "Let the daemon's own etcd member go on without the others, which are gone for good.")
+    var survivor = false
+
+    func validate() throws {
+        if survivor == (file != nil) { throw ValidationError("name a file, or give --survivor") }
+        if survivor && replace { throw ValidationError("--survivor keeps what is there: it goes without --replace") }
+    }
 
     func perform() async throws -> Int32 {
         let restored = try await place.actions.restore(try place.resolved(), file, replace)
@@ -94,6 +108,8 @@ struct SystemUninstallCommand: Verb {
         discussion: """
             Bridges, taps, firewall rules and the resolver's file go, and settings become what they were. What is stored
             stays: machines, images and volumes are there when the daemon is started again.
+
+            The daemon's own etcd member leaves the others where there are some, which must have a quorum without it.
 
             Example: covey system uninstall --root /srv/covey
             """)

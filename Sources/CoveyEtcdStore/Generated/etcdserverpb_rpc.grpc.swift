@@ -1289,12 +1289,26 @@ package enum Etcdserverpb_Cluster: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "MemberUpdate" metadata.
+        package enum MemberUpdate: Sendable {
+            /// Request type for "MemberUpdate".
+            package typealias Input = Etcdserverpb_MemberUpdateRequest
+            /// Response type for "MemberUpdate".
+            package typealias Output = Etcdserverpb_MemberUpdateResponse
+            /// Descriptor for "MemberUpdate".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "etcdserverpb.Cluster"),
+                method: "MemberUpdate",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "etcdserverpb.Cluster" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             MemberList.descriptor,
             MemberAdd.descriptor,
             MemberRemove.descriptor,
-            MemberPromote.descriptor
+            MemberPromote.descriptor,
+            MemberUpdate.descriptor
         ]
     }
 }
@@ -1388,6 +1402,25 @@ extension Etcdserverpb_Cluster {
             deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberPromoteResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberPromoteResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "MemberUpdate" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_MemberUpdateRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_MemberUpdateRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_MemberUpdateResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func memberUpdate<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_MemberUpdateRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_MemberUpdateRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberUpdateResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberUpdateResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1526,6 +1559,36 @@ extension Etcdserverpb_Cluster {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "MemberUpdate" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Etcdserverpb_MemberUpdateRequest` message.
+        ///   - serializer: A serializer for `Etcdserverpb_MemberUpdateRequest` messages.
+        ///   - deserializer: A deserializer for `Etcdserverpb_MemberUpdateResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func memberUpdate<Result>(
+            request: GRPCCore.ClientRequest<Etcdserverpb_MemberUpdateRequest>,
+            serializer: some GRPCCore.MessageSerializer<Etcdserverpb_MemberUpdateRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Etcdserverpb_MemberUpdateResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberUpdateResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Etcdserverpb_Cluster.Method.MemberUpdate.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1627,6 +1690,31 @@ extension Etcdserverpb_Cluster.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_MemberPromoteRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_MemberPromoteResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MemberUpdate" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Etcdserverpb_MemberUpdateRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func memberUpdate<Result>(
+        request: GRPCCore.ClientRequest<Etcdserverpb_MemberUpdateRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberUpdateResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.memberUpdate(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Etcdserverpb_MemberUpdateRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Etcdserverpb_MemberUpdateResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1746,6 +1834,35 @@ extension Etcdserverpb_Cluster.ClientProtocol {
             metadata: metadata
         )
         return try await self.memberPromote(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "MemberUpdate" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func memberUpdate<Result>(
+        _ message: Etcdserverpb_MemberUpdateRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Etcdserverpb_MemberUpdateResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Etcdserverpb_MemberUpdateRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.memberUpdate(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -1,6 +1,7 @@
 package import CoveyModel
 internal import CoveySystem
 internal import Crypto
+internal import FoundationEssentials
 internal import Glibc
 internal import Synchronization
 
@@ -14,8 +15,19 @@ package final class EtcdAdministration: Sendable {
         package var name: String
         /// Where other members reach it.
         package var peers: [String]
+        /// Where clients reach it; empty before it has started.
+        package var clients: [EtcdEndpoint]
         /// Whether it does not vote yet.
         package var isLearner: Bool
+
+        /// Puts the parts together.
+        package init(id: UInt64, name: String, peers: [String], clients: [EtcdEndpoint] = [], isLearner: Bool) {
+            self.id = id
+            self.name = name
+            self.peers = peers
+            self.clients = clients
+            self.isLearner = isLearner
+        }
     }
 
     /// What a member says of itself.
@@ -26,8 +38,14 @@ package final class EtcdAdministration: Sendable {
         package var used: ByteCount
         /// Its id.
         package var id: UInt64
+        /// Its cluster's id.
+        package var clusterID: UInt64
         /// Whether it knows a leader.
         package var hasLeader: Bool
+        /// Whether it leads.
+        package var isLeader: Bool
+        /// Whether it does not vote yet.
+        package var isLearner: Bool
         /// How far it has applied what was agreed on.
         package var applied: UInt64
     }
@@ -37,14 +55,17 @@ package final class EtcdAdministration: Sendable {
         var connection: EtcdConnection
     }
 
-    private static let patience = Duration.seconds(10)
+    private let patience: Duration
     private let endpoint: EtcdEndpoint
     private let tls: EtcdTLS?
     private let files = BlockingPool("covey-etcd-files")
     private let state: Mutex<State>
 
     /// Asks one member. Errors: ``ErrorCode/invalid`` for files of TLS.
-    package init(_ endpoint: EtcdEndpoint, tls: EtcdTLS?) throws {
+    ///
+    /// - Parameter patience: How long an answer may take.
+    package init(_ endpoint: EtcdEndpoint, tls: EtcdTLS?, patience: Duration = .seconds(10)) throws {
+        self.patience = patience
         self.endpoint = endpoint
         self.tls = tls
         let credentials = try tls.map { tls throws(CoveyError) in try EtcdCredentials(tls) }
@@ -77,12 +98,28 @@ package final class EtcdAdministration: Sendable {
         let status = try await call(.status, Etcdserverpb_StatusRequest())
         return Status(
             size: ByteCount(max(0, status.dbSize)), used: ByteCount(max(0, status.dbSizeInUse)),
-            id: status.header.memberID, hasLeader: status.leader != 0, applied: status.raftAppliedIndex)
+            id: status.header.memberID, clusterID: status.header.clusterID, hasLeader: status.leader != 0,
+            isLeader: status.leader != 0 && status.leader == status.header.memberID, isLearner: status.isLearner,
+            applied: status.raftAppliedIndex)
+    }
+
+    /// Waits until the member has applied all that was agreed on before, so that what it says is no older.
+    /// Errors: ``ErrorCode/unavailable`` where it has no leader, or does not vote.
+    package func settle() async throws {
+        var request = Etcdserverpb_RangeRequest()
+        request.key = Data([0])
+        request.countOnly = true
+        _ = try await call(.range, request)
     }
 
     /// Whether a member has the alarm for space.
     package func hasNoSpace() async throws -> Bool {
         try await call(.alarm, Etcdserverpb_AlarmRequest()).alarms.contains { $0.alarm == .nospace }
+    }
+
+    /// The ids of members whose data is not that of the others.
+    package func corruptMembers() async throws -> [UInt64] {
+        try await call(.alarm, Etcdserverpb_AlarmRequest()).alarms.filter { $0.alarm == .corrupt }.map(\.memberID)
     }
 
     /// Gives unused space of this member back; it answers nothing meanwhile.
@@ -106,7 +143,9 @@ package final class EtcdAdministration: Sendable {
     /// The members.
     package func members() async throws -> [Member] {
         try await call(.members, Etcdserverpb_MemberListRequest()).members.map { member in
-            Member(id: member.id, name: member.name, peers: member.peerUrls, isLearner: member.isLearner)
+            Member(
+                id: member.id, name: member.name, peers: member.peerUrls,
+                clients: member.clientUrls.compactMap(Self.endpoint), isLearner: member.isLearner)
         }
     }
 
@@ -117,6 +156,21 @@ package final class EtcdAdministration: Sendable {
         request.isLearner = true
         let added = try await call(.addMember, request)
         return (added.member.id, try await members())
+    }
+
+    /// Says at which peer URL a member is reached from now on.
+    package func update(_ id: UInt64, peer: String) async throws {
+        var request = Etcdserverpb_MemberUpdateRequest()
+        request.id = id
+        request.peerUrls = [peer]
+        _ = try await call(.updateMember, request)
+    }
+
+    private static func endpoint(_ url: String) -> EtcdEndpoint? {
+        guard let colon = url.firstRange(of: "://") else { return nil }
+        do throws(CoveyError) { return try EtcdAddress("etcd://\(url[colon.upperBound...])").endpoints.first } catch {
+            return nil
+        }
     }
 
     /// Lets a learner vote. Errors: ``ErrorCode/unavailable`` as long as it lags behind.
@@ -176,11 +230,11 @@ package final class EtcdAdministration: Sendable {
     }
 
     private func call<Request, Response>(
-        _ method: EtcdMethod<Request, Response>, _ request: Request, within limit: Duration = patience
+        _ method: EtcdMethod<Request, Response>, _ request: Request, within limit: Duration? = nil
     ) async throws -> Response {
         let connection = try await connection()
         do throws(EtcdFailure) {
-            return try await connection.call(method, request, within: limit, needsLeader: false)
+            return try await connection.call(method, request, within: limit ?? patience, needsLeader: false)
         } catch {
             throw Self.told(error)
         }

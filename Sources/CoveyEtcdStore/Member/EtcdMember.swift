@@ -5,47 +5,69 @@ package import CoveyVMM
 internal import FoundationEssentials
 internal import Synchronization
 
-/// A member of etcd of our own, on loopback: started through the supervisor, so that it outlives the daemon, and kept.
+/// A member of etcd of our own: started through the supervisor, so that it outlives the daemon, and kept. It has a
+/// cluster of its own, or joins one that is there.
 package final class EtcdMember: Sendable {
     /// How often what is done.
     package struct Times: Hashable, Sendable {
-        /// Between two looks at certificates, space and alarms.
-        package var upkeep = Duration.seconds(60)
+        /// Between two looks at certificates, space, alarms and members.
+        package var upkeep = Duration.seconds(15)
         /// Between two snapshots.
         package var snapshot = Duration.seconds(3600)
         /// So many snapshots are kept.
         package var snapshots = 5
         /// The database's bound.
         package var quota = ByteCount.gibibytes(4)
+        /// Between two steps of a join, and two looks at a member that starts.
+        package var step = Duration.seconds(1)
+        /// Before it is started again after a first early end; then ever longer.
+        package var pause = Duration.seconds(1)
+        /// A learner that stands still for so long is removed.
+        package var stall = Duration.seconds(300)
+        /// How long certificates of members and clients last.
+        package var certificates = Duration.seconds(Int(MemberCertificates.life))
 
         /// The times for daemons.
         package init() {}
     }
 
-    private struct State {
+    struct State {
         var trouble: [String: (error: CoveyError, since: ContinuousClock.Instant)] = [:]
         var record: MemberRecord?
         var begun = ContinuousClock.now
+        var served = false
+        /// Whether nothing works without it.
+        var isOpening = false
+        /// What times of a join are counted from.
+        let joined = ContinuousClock.now
     }
 
-    private static let process = "etcd"
-    private let folder: MemberFolder
-    private let program: String
-    private let supervisor: any ProcessSupervisor
-    private let pool: BlockingPool
-    private let times: Times
-    private let state = Mutex(State())
+    static let process = "etcd"
+    let folder: MemberFolder
+    let program: String
+    let supervisor: any ProcessSupervisor
+    let pool: BlockingPool
+    let times: Times
+    let settings: MemberSettings
+    /// Called between two steps of a join; throws to stop there.
+    let reach: @Sendable (String) throws -> Void
+    let state = Mutex(State())
 
-    /// A member that touches nothing until ``start(joining:)``.
+    /// A member that touches nothing until ``start()``.
+    ///
+    /// - Parameter reach: Called with the name of each step of a join once it is done; throws to stop there.
     package init(
         _ folder: MemberFolder, program: String = "/usr/bin/etcd", supervisor: any ProcessSupervisor,
-        pool: BlockingPool, times: Times = Times()
+        pool: BlockingPool, settings: MemberSettings = MemberSettings(), times: Times = Times(),
+        reach: @escaping @Sendable (String) throws -> Void = { _ in }
     ) {
         self.folder = folder
         self.program = program
         self.supervisor = supervisor
         self.pool = pool
+        self.settings = settings
         self.times = times
+        self.reach = reach
     }
 
     /// What is wrong with it, by what it is about, and for how long.
@@ -55,80 +77,181 @@ package final class EtcdMember: Sendable {
         }
     }
 
-    /// Makes it where it was never made, and sees to it that it runs; one of an earlier daemon is taken over.
+    /// How far it has come in its cluster.
+    package var phase: MemberRecord.Phase { state.withLock { $0.record?.step ?? .voting } }
+
+    /// Makes it where it was never made, and sees to it that it runs where it votes; one of an earlier daemon is taken
+    /// over. One that joins does so while ``run(_:learned:)`` runs.
     ///
-    /// - Parameter joining: Names and peer URLs of the cluster that it was added to, as `NAME=URL,…`, by the name and
-    ///   peer port that it is to have; nil makes a cluster of its own. Nothing where it was made already.
-    /// - Returns: Where it is reached.
-    /// - Throws: ``ErrorCode/notFound`` where etcd is not installed.
-    package func start(joining: (name: String, peerPort: Int, cluster: String, token: String)? = nil) async throws
-        -> EtcdAddress
-    {
-        let folder = folder
-        let record = try await pool.run { () throws -> MemberRecord in
+    /// - Returns: Where the state is reached: at the member where it votes, and at the others.
+    /// - Throws: ``ErrorCode/notFound`` where etcd is not installed, or there is no authority for a join.
+    package func start() async throws -> EtcdAddress {
+        let (folder, settings) = (folder, settings)
+        try await pool.run { () throws in
+            try MemberRecovery.check(folder)
             try folder.prepare()
-            let record = try folder.load() ?? Self.make(joining)
-            try folder.save(record)
-            _ = try MemberCertificates(folder).ensure(now: Date())
-            return record
+            if let authority = settings.authority { try MemberCertificates(folder).adopt(authority) }
         }
-        state.withLock { $0.record = record }
-        let there = try await supervisor.processes().first { $0.name == Self.process }
-        if let there, there.end == nil {
+        let record = try await pool.run { try folder.load() ?? Self.make(settings, folder) }
+        try await keep(record)
+        try await pool.run { [self] in _ = try certificates(record.host).ensure(now: Date()) }
+        guard record.step == .voting else {
+            if record.step == .removed { note("member", MemberLife.removal(folder.path)) }
+            return folder.address(record)
+        }
+        if try await isRunning() {
             // It goes on from an earlier daemon.
+        } else if let error = try await outdated(record) {
+            try await change { $0.phase = .removed }
+            note("member", error)
+            return folder.address(try await stored())
         } else {
-            if there != nil { try await supervisor.forget(Self.process) }
-            try await spawn(record)
+            try await spawn()
         }
-        return address(record)
+        try await relocate()
+        return folder.address(try await stored())
     }
 
     /// Keeps it running, with its snapshots, certificates and space, until it is cancelled. The member goes on.
     ///
-    /// - Parameter store: A store on its cluster, by which members agree who is defragmented.
-    package func run(_ store: any Store) async throws {
+    /// - Parameters:
+    ///   - store: A store on its cluster, by which members agree who is defragmented.
+    ///   - learned: Called with all members that can be asked, as they come and go.
+    package func run(
+        _ store: any Store, learned: @escaping @Sendable ([EtcdEndpoint]) -> Void = { _ in }
+    ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.keep() }
-            group.addTask { try await self.maintain(store) }
+            group.addTask { try await self.live(learned) }
+            group.addTask { try await self.maintain(store, learned) }
             defer { group.cancelAll() }
             try await group.next()
         }
     }
 
-    private static func make(
-        _ joining: (name: String, peerPort: Int, cluster: String, token: String)?
-    ) throws -> MemberRecord {
+    /// Keeps it running while something is done that needs it, as opening the store on it.
+    ///
+    /// - Throws: What `body` throws; what is wrong with the member where it is given up meanwhile.
+    package func support<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) async throws -> T {
+        state.withLock { $0.isOpening = true }
+        defer { state.withLock { $0.isOpening = false } }
+        do {
+            return try await withThrowingTaskGroup(of: T?.self) { group in
+                group.addTask {
+                    try await self.live { _ in }
+                    return nil
+                }
+                group.addTask { try await body() }
+                defer { group.cancelAll() }
+                while let done = try await group.next() {
+                    if let done { return done }
+                }
+                throw CancellationError()
+            }
+        } catch let given as MemberGivenUp { throw given.error }
+    }
+
+    private static func make(_ settings: MemberSettings, _ folder: MemberFolder) throws -> MemberRecord {
         let words = (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 16) }
-        let ports = try freeLoopbackPorts(2)
-        if let joining {
-            return MemberRecord(
-                name: joining.name, clientPort: ports[0], peerPort: joining.peerPort, token: joining.token,
-                cluster: joining.cluster, joins: true)
+        let ports = try settings.listen.map { [$0.port, $0.port + 1] } ?? freeLoopbackPorts(2)
+        var record = MemberRecord(
+            name: "covey-\(words[0])", clientPort: ports[0], peerPort: ports[1], token: words[1], cluster: "",
+            joins: !settings.join.isEmpty, host: settings.listen?.host)
+        guard record.joins else {
+            record.cluster = "\(record.name)=\(record.peer)"
+            return record
         }
-        let name = "covey-\(words[0])"
-        return MemberRecord(
-            name: name, clientPort: ports[0], peerPort: ports[1], token: words[1],
-            cluster: "\(name)=https://127.0.0.1:\(ports[1])", joins: false)
+        guard record.host != nil else {
+            throw CoveyError(
+                .invalid, "a member that joins others must be reached by them",
+                remedy: "set etcd.listen to an address of this host, ADDRESS:PORT")
+        }
+        guard settings.authority != nil || fileExists("\(folder.path)/pki/ca.key") else {
+            throw CoveyError(
+                .invalid, "a member that joins others needs their authority",
+                remedy: "copy ca.pem and ca.key of a member's state/etcd/pki into a folder of mode 0700, and set "
+                    + "etcd.authority to it")
+        }
+        record.phase = .joining
+        record.others = settings.join.map(\.description)
+        return record
     }
 
-    private func address(_ record: MemberRecord) -> EtcdAddress {
-        EtcdAddress(
-            endpoints: [EtcdEndpoint(host: "127.0.0.1", port: record.clientPort)], tls: folder.tls)
+    // MARK: Record
+
+    func stored() async throws -> MemberRecord {
+        guard let record = state.withLock({ $0.record }) else {
+            throw CoveyError(.internalError, "the etcd member was not started")
+        }
+        return record
     }
 
-    private func spawn(_ record: MemberRecord) async throws {
+    func keep(_ record: MemberRecord) async throws {
+        let folder = folder
+        do { try await pool.run { try folder.save(record) } } catch { throw CoveyError.wrapping(error) }
+        state.withLock { $0.record = record }
+    }
+
+    func change(_ body: (inout MemberRecord) -> Void) async throws {
+        let old = try await stored()
+        var record = old
+        body(&record)
+        if record != old { try await keep(record) }
+    }
+
+    func certificates(_ host: String?) -> MemberCertificates {
+        MemberCertificates(folder, host: host, life: TimeInterval(times.certificates.components.seconds))
+    }
+
+    func note(_ about: String, _ error: CoveyError?) {
+        state.withLock { state in
+            guard let error else {
+                state.trouble[about] = nil
+                return
+            }
+            state.trouble[about] = (error, state.trouble[about]?.since ?? .now)
+        }
+    }
+
+    // MARK: Process
+
+    func isRunning() async throws -> Bool {
+        try await supervisor.processes().contains { $0.name == Self.process && $0.end == nil }
+    }
+
+    /// Starts it with what it has; one that has ended is forgotten before.
+    func spawn(alone: Bool = false) async throws {
+        try await supervisor.forget(Self.process)
+        let trusted = try await pool.run { [self] in try certificates(nil).trusted() }
+        try await change { $0.trusted = trusted }
+        let record = try await stored()
         let request = SpawnRequest(
-            name: Self.process, arguments: MemberFolder.arguments(record, program: program, quota: times.quota),
+            name: Self.process,
+            arguments: MemberFolder.arguments(record, program: program, quota: times.quota, alone: alone),
             environment: ["PATH": "/usr/bin:/bin"], workingDirectory: folder.path,
             user: folder.user,
             console: ConsoleLog(number: 2, path: "\(folder.path)/etcd.log", limit: .mebibytes(4)),
             isolatesNetwork: false)
+        state.withLock { state in
+            state.begun = .now
+            state.served = false
+        }
         do { _ = try await supervisor.spawn(request) } catch let error as CoveyError where error.code == .notFound {
             throw CoveyError(
                 .notFound, "etcd is not installed: there is no \(program)", remedy: "apt-get install etcd-server",
                 resource: error.resource)
         }
-        state.withLock { $0.begun = .now }
+    }
+
+    /// Ends it as its operator would, or with force after a while, and forgets it; nothing where there is none.
+    func stop() async throws {
+        guard try await supervisor.processes().contains(where: { $0.name == Self.process }) else { return }
+        try await supervisor.signal(Self.process, 15)
+        do {
+            _ = try await withDeadline(.seconds(10), "the end of the etcd member") { [supervisor] in
+                try await supervisor.waitForExit(Self.process)
+            }
+        } catch let error as CoveyError where error.code == .deadline {}
+        try await Self.end(supervisor)
     }
 
     /// Ends the member that a supervisor has; nothing where there is none.
@@ -139,116 +262,40 @@ package final class EtcdMember: Sendable {
         try await supervisor.forget(process)
     }
 
-    // MARK: Its life
+    /// Moves it to the address that the configuration says. A member alone may go anywhere; the others learn of it.
+    private func relocate() async throws {
+        let record = try await stored()
+        guard let listen = settings.listen, listen.host != record.host || listen.port != record.clientPort else {
+            return
+        }
+        let own = try EtcdAdministration(record.near, tls: folder.tls)
+        defer { own.close() }
+        var moved = record
+        moved.host = listen.host
+        moved.clientPort = listen.port
+        moved.peerPort = listen.port + 1
+        try await eventually("the etcd member answers") { try await own.settle() }
+        try await own.update(try await own.status().id, peer: moved.peer)
+        try await pool.run { [self] in _ = try certificates(listen.host).ensure(now: Date()) }
+        try await stop()
+        try await keep(moved)
+        try await spawn()
+    }
 
-    private func keep() async throws {
-        var life = MemberLife()
+    /// Waits until something is done without a failure, at most half a minute.
+    func eventually(_ what: String, _ body: @Sendable () async throws -> Void) async throws {
+        let end = ContinuousClock.now + .seconds(30)
         while true {
-            let seen = try await supervisor.waitForExit(Self.process)
-            let end: MemberLife.End =
-                switch seen {
-                case .known(.exited(let status)): .exited(status)
-                case .known(.signalled(let signal)): .signalled(signal)
-                case .unknown: .unknown
-                }
-            let (lifetime, record) = state.withLock { ($0.begun.duration(to: .now), $0.record) }
-            let free = folder.free()
-            note("member", MemberLife.trouble(end, free: free, place: folder.path))
-            let next = life.ended(
-                end, after: lifetime, isFollower: record?.hasOthers ?? false, free: free, place: folder.path)
-            switch next {
-            case .stay(let error):
-                note("member", error)
-                // Until the daemon ends.
-                while true { try await Task.sleep(for: .seconds(3600)) }
-            case .restart(let pause):
-                // Back-off: one that dies again at once must not keep the host busy.
-                try await Task.sleep(for: pause)
-                try await revive(record)
+            do { return try await body() } catch let error as CoveyError where ContinuousClock.now < end {
+                if error.code != .unavailable { throw error }
             }
+            // Nothing tells when a member that starts will answer.
+            try await Task.sleep(for: .milliseconds(100))
         }
     }
+}
 
-    /// Starts it again, however often that takes.
-    private func revive(_ record: MemberRecord?) async throws {
-        guard let record else { return }
-        while true {
-            do {
-                try await supervisor.forget(Self.process)
-                return try await spawn(record)
-            } catch let error as CoveyError {
-                note("member", error)
-                // Nothing tells when what kept it from starting is over.
-                try await Task.sleep(for: .seconds(5))
-            }
-        }
-    }
-
-    private func note(_ about: String, _ error: CoveyError?) {
-        state.withLock { state in
-            guard let error else {
-                state.trouble[about] = nil
-                return
-            }
-            state.trouble[about] = (error, state.trouble[about]?.since ?? .now)
-        }
-    }
-
-    // MARK: Upkeep
-
-    private func maintain(_ store: any Store) async throws {
-        guard let record = state.withLock({ $0.record }) else { return }
-        let administration = try EtcdAdministration(address(record).endpoints[0], tls: folder.tls)
-        defer { administration.close() }
-        var taken: ContinuousClock.Instant?
-        while true {
-            try await attempt("certificates") { [folder, pool] in
-                _ = try await pool.run { try MemberCertificates(folder).ensure(now: Date()) }
-            }
-            try await attempt("space") { try await self.giveBack(administration, store) }
-            if taken.map({ $0.duration(to: .now) >= times.snapshot }) ?? true {
-                try await attempt("snapshot") { try await self.snapshot(administration) }
-                taken = .now
-            }
-            // A member that answers is well.
-            try await attempt("member") { _ = try await administration.status() }
-            // A schedule: upkeep comes by time alone.
-            try await Task.sleep(for: times.upkeep)
-        }
-    }
-
-    private func attempt(_ about: String, _ body: @Sendable () async throws -> Void) async throws {
-        do {
-            try await body()
-            note(about, nil)
-        } catch let error as CancellationError { throw error } catch {
-            if about != "member" { note(about, CoveyError.wrapping(error)) }
-        }
-    }
-
-    /// One member after the other: the one that leads the election is defragmented.
-    private func giveBack(_ administration: EtcdAdministration, _ store: any Store) async throws {
-        let status = try await administration.status()
-        let isFull = try await administration.hasNoSpace()
-        let isSparse = status.size > .mebibytes(64) && status.used.bytes * 2 < status.size.bytes
-        guard isFull || isSparse else { return }
-        if isFull {
-            // Nobody can be elected without space.
-            try await store.compact(try await store.currentRevision())
-            try await administration.defragment()
-            return try await administration.disarm()
-        }
-        let election = Election(store: store, name: "etcd-defragment", candidate: "\(status.id)", seconds: 30)
-        try await election.lead { _ in try await administration.defragment() }
-    }
-
-    private func snapshot(_ administration: EtcdAdministration) async throws {
-        let stamp = Int64((Date().timeIntervalSince1970 * 1000).rounded(.down))
-        try await administration.snapshot(to: "\(folder.snapshots)/\(stamp).db")
-        let (place, kept) = (folder.snapshots, times.snapshots)
-        try await pool.run { () throws in
-            let all = try listFolder(place).filter { $0.hasSuffix(".db") }
-            for old in all.dropLast(kept) { try removeFile("\(place)/\(old)") }
-        }
-    }
+/// A member that nothing works without is not started again.
+struct MemberGivenUp: Error {
+    var error: CoveyError
 }
