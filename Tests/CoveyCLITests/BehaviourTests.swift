@@ -213,6 +213,20 @@ import Yams
         #expect(resolved.settings.count == SettingKey.allCases.count)
     }
 
+    @Test("the daemon's own etcd is told where it is reached, and whom it joins; what others cannot be told is refused")
+    func etcd() throws {
+        let text = "store: etcd\netcd:\n  listen: 10.0.0.2:2379\n  join: 10.0.0.1:2379,b.example.org:2379\n"
+        let configuration = try load(text + "  authority: /etc/covey/etcd\n").configuration
+        #expect(configuration.etcdListen.map { "\($0.address) \($0.port)" } == "10.0.0.2 2379")
+        #expect(configuration.etcdJoin == ["10.0.0.1:2379", "b.example.org:2379"])
+        #expect(configuration.etcdAuthority == "/etc/covey/etcd")
+        let none = try load("").configuration
+        #expect(none.etcdListen == nil && none.etcdJoin.isEmpty && none.etcdAuthority == nil)
+        for bad in [
+            "listen: 0.0.0.0:2379", "listen: 10.0.0.1", "listen: 10.0.0.1:65535", "join: 10.0.0.1", "authority: x",
+        ] { #expect(refusal("etcd:\n  \(bad)\n")?.code == .invalid, "\(bad)") }
+    }
+
     @Test("without a root the folders are the host's")
     func folders() throws {
         let folders = try load("").configuration.folders
