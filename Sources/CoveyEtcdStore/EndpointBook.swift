@@ -63,14 +63,6 @@ struct EndpointBook: Sendable {
         current = index
     }
 
-    /// What kept members from answering may be over: none is left alone any longer.
-    mutating func forgive() {
-        for index in entries.indices {
-            entries[index].failures = 0
-            entries[index].notBefore = .zero
-        }
-    }
-
     /// Whether a member failed when it was asked last.
     func isFailing(_ index: Int) -> Bool { entries[index].failures > 0 }
 }
