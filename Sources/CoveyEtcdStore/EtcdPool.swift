@@ -142,9 +142,11 @@ final class EtcdPool: Sendable {
     func worked(_ index: Int) { state.withLock { $0.book.worked(index) } }
 
     /// A member did not.
-    func failed(_ index: Int) {
+    ///
+    /// - Parameter answered: Whether it said so itself.
+    func failed(_ index: Int, answered: Bool = false) {
         let now = clock.elapsed()
-        state.withLock { $0.book.failed(index, now: now) }
+        state.withLock { $0.book.failed(index, now: now, answered: answered) }
     }
 
     /// Looks at an answer's header: whether it came from our cluster.
