@@ -232,7 +232,8 @@ let benchmarks: [Target] = [
     .executableTarget(
         name: "covey-bench",
         dependencies: [
-            "CoveyClient", "CoveyNames", "CoveyNetwork", "CoveyNode", "CoveySQLiteStore", "CoveyEtcdStore", "CoveyStore",
+            "CoveyClient", "CoveyNames", "CoveyNetwork", "CoveyNode", "CoveySQLiteStore", "CoveyEtcdStore",
+            "CoveyStore",
             "CoveyTesting", "CoveyModel", "CoveySystem", grdb, grpcCore, grpcPosix, logging,
         ], path: "Benchmarks/covey-bench", swiftSettings: common)
 ]
