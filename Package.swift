@@ -232,8 +232,9 @@ let benchmarks: [Target] = [
     .executableTarget(
         name: "covey-bench",
         dependencies: [
-            "CoveyClient", "CoveyNames", "CoveyNetwork", "CoveyNode", "CoveySQLiteStore", "CoveyStore", "CoveyTesting",
-            "CoveyModel", "CoveySystem", grdb, logging,
+            "CoveyClient", "CoveyNames", "CoveyNetwork", "CoveyNode", "CoveySQLiteStore", "CoveyEtcdStore",
+            "CoveyStore",
+            "CoveyTesting", "CoveyModel", "CoveySystem", grdb, grpcCore, grpcPosix, logging,
         ], path: "Benchmarks/covey-bench", swiftSettings: common)
 ]
 

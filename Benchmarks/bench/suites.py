@@ -14,6 +14,7 @@ from .names import names
 from .networks import network
 from .rawqemu import RawQEMU
 from .ssh import exec_ssh
+from .stores import leader_kill, store, watch_fanout
 
 
 def first_byte(command, environment):
@@ -282,4 +283,7 @@ SUITES = {
     "pull": (pull, True, False),
     "network": (network, False, False),
     "names": (names, False, True),
+    "store": (store, False, True),
+    "watch-fanout": (watch_fanout, False, True),
+    "leader-kill": (leader_kill, False, True),
 }

@@ -32,13 +32,26 @@ enum CoveyBench {
             case ("names-serve", 2):
                 try await NamesServe(port: try number(arguments[1]), names: try number(arguments[2])).run()
                 answer = [:]
+            case ("store", 2):
+                answer = try await StoreWork(place: arguments[1], rounds: try number(arguments[2])).run()
+            case ("watch-fanout", 3):
+                answer = try await WatchFanout(
+                    place: arguments[1], watchers: try number(arguments[2]), rounds: try number(arguments[3])
+                ).run()
+            case ("steady-writes", 3):
+                try await SteadyWrites(
+                    place: arguments[2], limit: .seconds(try number(arguments[3])), isBare: arguments[1] == "bare"
+                ).run()
+                answer = [:]
             default:
                 throw CoveyError(
                     .invalid, "unknown arguments",
                     remedy: """
                         covey-bench create-rate FOLDER CREATIONS PAIRS | exec-rate SOCKET VM CALLS PAIRS \
                         | sessions SOCKET VM COUNT ROUNDS \
-                        | names-serve PORT NAMES | names-load PORT NAMES QUESTIONS
+                        | names-serve PORT NAMES | names-load PORT NAMES QUESTIONS \
+                        | store PLACE ROUNDS | watch-fanout PLACE WATCHERS ROUNDS \
+                        | steady-writes ours|bare ADDRESS SECONDS
                         """)
             }
             let encoder = JSONEncoder()

@@ -117,17 +117,22 @@ package struct Daemon: Sendable {
         server.remember(
             try await register(identity, nodeName, host, repositories, driver, disks, guardClient, conditions, now))
 
+        // A file is one daemon's: nobody else asks whether it is there.
+        let shared: [ServiceGroupConfiguration.ServiceConfiguration] =
+            settings.store == nil
+            ? []
+            : [
+                .init(
+                    service: PresenceService(nodes: repositories.nodes, node: identity.node, name: nodeName))
+            ]
         let services = ServiceGroup(
             configuration: .init(
-                services: (member.map { [.init(service: MemberService(member: $0, state: state))] } ?? []) + [
-                    .init(service: StoreService(store: state.store)),
-                    .init(
-                        service: PresenceService(
-                            nodes: repositories.nodes, node: identity.node, name: nodeName,
-                            isShared: settings.store != nil)),
-                    .init(service: AgentService(agent: agent)),
-                    .init(service: ServerService(server: server, onReady: onReady)),
-                ],
+                services: (member.map { [.init(service: MemberService(member: $0, store: state))] } ?? [])
+                    + shared + [
+                        .init(service: StoreService(store: state.store)),
+                        .init(service: AgentService(agent: agent)),
+                        .init(service: ServerService(server: server, onReady: onReady)),
+                    ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         do {
             try await services.run()

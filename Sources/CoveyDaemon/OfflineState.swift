@@ -75,7 +75,7 @@ package struct OfflineState: Sendable {
                     .conflict, "there is state in \(try StoreRecord.name(of: address)) already",
                     remedy: "keep a backup of it, and give --replace to throw it away")
             }
-            if !isFree { try await refuseOthers(store, "what is in \(try StoreRecord.name(of: address)) cannot go") }
+            if !isFree { try await refuseOthers(store, running: true) }
             let replaced = isFree ? nil : try await store.incarnation()
             try await filling.begin("a restore")
             try faults.reach("restore.begun")
@@ -91,13 +91,16 @@ package struct OfflineState: Sendable {
     }
 
     /// What other daemons keep in a store is not this root's to take away. Errors: ``ErrorCode/conflict``.
-    private func refuseOthers(_ store: any Store, _ what: String) async throws {
-        let others = try await store.nodes(besides: try Identity.find(folder)?.node)
-        guard let first = others.first else { return }
+    private func refuseOthers(_ store: any Store, running: Bool) async throws {
+        let own = try Identity.find(folder)?.node
+        guard let other = try await store.nodes(besides: own, present: running).first else { return }
+        if running {
+            throw CoveyError(
+                .conflict, "the daemon of node \(other) uses this store, too, and runs",
+                remedy: "stop the daemons of all its nodes (covey node ls), wait \(Nodes.presence) s, and try again")
+        }
         throw CoveyError(
-            .conflict,
-            "\(what): \(others.count == 1 ? "node \(first) keeps" : "\(first) and other nodes keep") "
-                + "state there, too",
+            .conflict, "node \(other) keeps its state in this store, too: it cannot be moved",
             remedy: "a store of several daemons stays where it is; back it up: covey system backup")
     }
 
@@ -201,7 +204,7 @@ package struct OfflineState: Sendable {
             try await old.checkUsable()
             let lineage = try await old.lineage()
             try record.check(lineage)
-            try await refuseOthers(old, "the state cannot be moved")
+            try await refuseOthers(old, running: false)
             try await withStore(move.to, folder: folder) { new in
                 let filling = StoreFilling(new)
                 // Filled by a move that was ended before it was committed.

@@ -27,13 +27,10 @@ struct PresenceService: Service {
     let nodes: Nodes
     let node: NodeID
     let name: String
-    /// Whether others may ask: a file is one daemon's.
-    let isShared: Bool
 
     func run() async throws {
         do {
             try await cancelWhenGracefulShutdown {
-                guard isShared else { return try await Task.sleep(for: .seconds(Int64.max >> 8)) }
                 try await nodes.stayPresent(node, as: name, clock: StoreClock())
             }
         } catch is CancellationError {

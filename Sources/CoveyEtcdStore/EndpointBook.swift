@@ -8,6 +8,8 @@ struct EndpointBook: Sendable {
 
     private static let firstPause = Duration.milliseconds(200)
     private static let longestPause = Duration.seconds(8)
+    /// For a member that says itself that it cannot now, such as one without a leader: elections take a second.
+    private static let shortPause = Duration.milliseconds(400)
 
     private var entries: [Entry]
     /// The member that answered last: asked as long as it answers.
@@ -48,12 +50,17 @@ struct EndpointBook: Sendable {
         return (best, entries[best].notBefore - now)
     }
 
-    /// A member did not do its work: it is left alone for a while, longer each time.
-    mutating func failed(_ index: Int, now: Duration) {
+    /// A member did not do its work: it is left alone for a while, longer each time. Calls that were under way together fail
+    /// together, which counts once.
+    ///
+    /// - Parameter answered: Whether it said so itself.
+    mutating func failed(_ index: Int, now: Duration, answered: Bool = false) {
+        if index == current { current = (index + 1) % entries.count }
+        guard entries[index].failures == 0 || entries[index].notBefore <= now else { return }
         entries[index].failures += 1
         let doublings = min(entries[index].failures - 1, 8)
-        entries[index].notBefore = now + min(Self.firstPause * (1 << doublings), Self.longestPause)
-        if index == current { current = (index + 1) % entries.count }
+        let longest = answered ? Self.shortPause : Self.longestPause
+        entries[index].notBefore = now + min(Self.firstPause * (1 << doublings), longest)
     }
 
     /// A member answered.

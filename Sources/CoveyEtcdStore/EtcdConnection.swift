@@ -37,7 +37,7 @@ final class EtcdConnection: Sendable {
     /// cannot be used.
     init(_ endpoint: EtcdEndpoint, _ credentials: EtcdCredentials?) throws {
         self.endpoint = endpoint
-        let client = GRPCClient(transport: try EtcdConnection.transport(endpoint, credentials))
+        let client = GRPCClient(transport: try EtcdTransport.make(endpoint, credentials))
         let ended = Mark()
         self.client = client
         self.ended = ended
@@ -130,64 +130,7 @@ final class EtcdConnection: Sendable {
 
     /// Sees that connections can be made from what files hold. Errors: ``ErrorCode/invalid``.
     static func check(_ endpoint: EtcdEndpoint, _ credentials: EtcdCredentials) throws {
-        _ = try transport(endpoint, credentials)
-    }
-
-    private static func transport(_ endpoint: EtcdEndpoint, _ tls: EtcdCredentials?) throws -> Transport {
-        let config = Transport.Config.defaults { config in
-            config.connection.flushCoalescing = nil
-            config.connection.maxIdleTime = .seconds(300)
-            // etcd takes a ping every 5 s at most, and only with a call under way.
-            config.connection.keepalive = .init(time: .seconds(10), timeout: .seconds(10), allowWithoutCalls: false)
-            config.http2.targetWindowSize = 1 << 20
-            config.http2.authority = nil
-            config.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
-                channel.eventLoop.makeCompletedFuture { try PingAnswer.add(to: channel) }
-            }
-            config.channelDebuggingCallbacks.onCreateHTTP2Stream = { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let watch = Etcdserverpb_Watch.Method.Watch.descriptor
-                    try channel.pipeline.syncOperations.addHandler(
-                        WholeRequest(streams: ["/\(watch.service.fullyQualifiedService)/\(watch.method)"]),
-                        position: .first)
-                }
-            }
-            config.backoff.initial = .milliseconds(100)
-            config.backoff.max = .seconds(2)
-        }
-        do {
-            if endpoint.host.contains(":") {
-                return try Transport(
-                    target: .ipv6(address: endpoint.host, port: endpoint.port), transportSecurity: security(tls),
-                    config: config)
-            }
-            if endpoint.host.split(separator: ".").count == 4, endpoint.host.allSatisfy({ $0.isNumber || $0 == "." }) {
-                return try Transport(
-                    target: .ipv4(address: endpoint.host, port: endpoint.port), transportSecurity: security(tls),
-                    config: config)
-            }
-            return try Transport(
-                target: .dns(host: endpoint.host, port: endpoint.port), transportSecurity: security(tls),
-                config: config)
-        } catch {
-            throw CoveyError(
-                .invalid, "no connection to the etcd at \(endpoint) can be made",
-                remedy: "see that the files of ca, cert and key are there, are PEM, and belong together", cause: error)
-        }
-    }
-
-    private static func security(_ credentials: EtcdCredentials?) -> Transport.TransportSecurity {
-        guard let credentials else { return .plaintext }
-        return .tls(
-            .defaults { config in
-                if let authorities = credentials.authorities {
-                    config.trustRoots = .certificates([.bytes(authorities, format: .pem)])
-                }
-                if let certificate = credentials.certificate, let key = credentials.key {
-                    config.certificateChain = [.bytes(certificate, format: .pem)]
-                    config.privateKey = .bytes(key, format: .pem)
-                }
-            })
+        _ = try EtcdTransport.make(endpoint, credentials)
     }
 }
 

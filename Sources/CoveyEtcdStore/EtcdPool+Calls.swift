@@ -46,14 +46,16 @@ extension EtcdPool {
                 worked(index)
                 return response
             } catch {
+                // A member without a leader says so at once.
+                let answered = error.sent && error.status == .unavailable
                 switch error.verdict(kind) {
                 case .elsewhere(let failure):
-                    failed(index)
+                    failed(index, answered: answered)
                     if error.status == .deadlineExceeded { abandon(lane, index, connection) }
                     last = await explained(failure)
                 case .final(let failure):
                     // After a lost answer the next call is better off elsewhere.
-                    if failure.code == .outcomeUnknown { failed(index) }
+                    if failure.code == .outcomeUnknown { failed(index, answered: answered) }
                     if error.status == .deadlineExceeded { abandon(lane, index, connection) }
                     throw await explained(failure)
                 case .outOfRange(let failure): throw OutOfRangeError(error: failure)

@@ -167,10 +167,12 @@ final class EtcdPool: Sendable {
     func worked(_ index: Int) { state.withLock { $0.book.worked(index) } }
 
     /// A member did not.
-    func failed(_ index: Int) {
+    ///
+    /// - Parameter answered: Whether it said so itself.
+    func failed(_ index: Int, answered: Bool = false) {
         let now = clock.elapsed()
         state.withLock { state in
-            state.book.failed(index, now: now)
+            state.book.failed(index, now: now, answered: answered)
             // It may come back as a learner, or of another cluster.
             state.versions[index] = nil
         }

@@ -96,9 +96,11 @@ extension MachineResolution {
     }
 
     /// Errors: ``ErrorCode/conflict`` naming the program of the host that has one of the ports.
-    func checkFree(_ ports: [PublishedPort]) async throws {
+    ///
+    /// - Parameter node: Whose ports they are; nil is this daemon's node. Errors: ``ErrorCode/unavailable`` for another.
+    func checkFree(_ ports: [PublishedPort], on node: NodeID? = nil) async throws {
         guard !ports.isEmpty else { return }
-        let node = context.settings.node
+        let node = node ?? context.settings.node
         // Of those that a machine publishes the store says whose they are, or that the request is a repeat.
         let claimed = try await context.repositories.machines.claimed(ports, on: node)
         let open = ports.filter { !claimed.contains($0) }

@@ -46,8 +46,17 @@ struct EtcdPartsTests {
         #expect(book.isFailing(0))
         book.worked(0)
         #expect(!book.isFailing(0))
-        for _ in 0..<50 { book.failed(2, now: .zero) }
-        #expect(book.choose(now: .seconds(9)).wait == .zero)
+        for round in 0..<50 { book.failed(2, now: .seconds(200 + round * 9)) }
+        #expect(book.choose(now: .seconds(200 + 50 * 9)).wait == .zero)
+
+        // Many calls that fail at once are one failure; who answers that it cannot now is asked again soon.
+        var single = EndpointBook(count: 1)
+        for _ in 0..<50 { single.failed(0, now: .zero) }
+        #expect(single.choose(now: .zero).wait == .milliseconds(200))
+        for round in 1...10 { single.failed(0, now: .seconds(round), answered: true) }
+        #expect(single.choose(now: .seconds(10)).wait == .milliseconds(400))
+        for round in 11...20 { single.failed(0, now: .seconds(round * 10)) }
+        #expect(single.choose(now: .seconds(200)).wait == .seconds(8))
     }
 
     @Test("a lost answer is unknown for a write only, what never left is sent elsewhere, and all else has one meaning")

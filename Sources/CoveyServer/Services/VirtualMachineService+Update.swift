@@ -16,7 +16,7 @@ extension VirtualMachineService {
             try context.validation.check(networks: networks)
             change.networks = try await resolution.networks(networks, tenant: try Tenant(named: request.tenant))
         }
-        try await resolution.checkFree(change.publish)
+        try await resolution.checkFree(change.publish, on: machine.status.node)
         var answer = Covey_V1_VirtualMachineMutation()
         if request.dryRun {
             var wanted = machine
