@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 
+from .copies import copy
 from .daemon import Daemon
 from .figures import alone, against
 from .names import names
@@ -253,6 +254,7 @@ SUITES = {
     "cold-run": (cold_run, True, False),
     "boot-timeline": (boot_timeline, True, False),
     "exec-rate": (exec_rate, True, True),
+    "copy": (copy, True, False),
     "memory": (memory, True, False),
     "create-rate": (create_rate, False, True),
     "disk-strategies": (disk_strategies, False, False),

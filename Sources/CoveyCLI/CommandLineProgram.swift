@@ -68,6 +68,7 @@ struct RootCommand: AsyncParsableCommand {
             discussion: "Example: covey run debian -- cat /etc/os-release", version: CoveyVersion.current,
             subcommands: [
                 RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self,
+                CopyCommand.self, PortForwardCommand.self, EventsCommand.self,
                 VMCommand.self, ImageCommand.self, KernelCommand.self, VolumeCommand.self, NetworkCommand.self,
                 RegistryCommand.self,
                 OperationCommand.self, SystemCommand.self, VersionCommand.self,

@@ -26,6 +26,8 @@ package struct CoveyClient: Sendable {
     let operations: Covey_V1_Operations.Client<Transport>
     let monitoring: Covey_V1_Monitoring.Client<Transport>
     let system: Covey_V1_System.Client<Transport>
+    let streams: Covey_V1_Streams.Client<Transport>
+    let events: Covey_V1_Events.Client<Transport>
 
     /// Runs `body` with a connection, which is closed behind it.
     ///
@@ -71,6 +73,8 @@ package struct CoveyClient: Sendable {
         operations = .init(wrapping: client)
         monitoring = .init(wrapping: client)
         system = .init(wrapping: client)
+        streams = .init(wrapping: client)
+        events = .init(wrapping: client)
     }
 
     /// A new request id.

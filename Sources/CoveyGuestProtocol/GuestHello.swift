@@ -24,6 +24,10 @@ package struct GuestAbilities: OptionSet, Hashable, Sendable {
     package static let figures = GuestAbilities(rawValue: 1 << 10)
     /// Lets the guest's programs trust further certificates.
     package static let certificates = GuestAbilities(rawValue: 1 << 11)
+    /// Packs and unpacks files for its host.
+    package static let copy = GuestAbilities(rawValue: 1 << 22)
+    /// Connects its host to sockets of the machine.
+    package static let dial = GuestAbilities(rawValue: 1 << 23)
 }
 
 /// When the stages of a guest's boot were reached, on the guest's clock since its kernel started.

@@ -109,7 +109,8 @@ package final class APIServer: Sendable {
             services: [
                 VirtualMachineService(context), ImageService(context), RegistryService(context), KernelService(context),
                 CatalogService(context), VolumeService(context), NetworkService(context), OperationService(context),
-                MonitoringService(context), SystemService(context), HealthService(health),
+                MonitoringService(context), SystemService(context), StreamService(context),
+                EventService(context), HealthService(health),
                 ReflectionService(descriptors),
             ], interceptors: [chain])
     }

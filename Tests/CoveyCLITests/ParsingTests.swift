@@ -31,6 +31,7 @@ import Testing
         ["vm", "rename", "web", "shop"],
         ["vm", "ports", "web"], ["vm", "stats"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
+        ["cp", "web:/etc/hosts", "."], ["port-forward", "web", "8080:80"], ["events", "--vm", "web"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
     ]
 

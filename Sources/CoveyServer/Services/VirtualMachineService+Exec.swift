@@ -88,10 +88,11 @@ extension VirtualMachineService {
         }
     }
 
-    private func node(of machine: VirtualMachine) -> NodeID { machine.status.node ?? context.settings.node }
+    /// The node that has a machine.
+    func node(of machine: VirtualMachine) -> NodeID { machine.status.node ?? context.settings.node }
 
     /// Waits for a machine that is on its way up. Errors: ``ErrorCode/conflict`` for one that is not.
-    private func running(_ machine: VirtualMachine) async throws -> VirtualMachine {
+    func running(_ machine: VirtualMachine) async throws -> VirtualMachine {
         if try isRunning(machine) { return machine }
         let id = machine.metadata.id
         for try await change in context.repositories.machines.watch(try Tenant(machine.metadata.tenant)) {
