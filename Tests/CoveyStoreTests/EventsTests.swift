@@ -97,7 +97,7 @@ struct EventsTests {
     func watching() async throws {
         let fixture = try await Fixture()
         let machine = try await fixture.create("web")
-        var changes = fixture.repositories.events.watch(.standard).makeAsyncIterator()
+        let changes = fixture.repositories.events.watch(.standard).makeAsyncIterator()
         guard case .listed(let listing) = try await changes.next() else {
             Issue.record("the watch does not begin with a listing")
             return
