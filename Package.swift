@@ -56,6 +56,8 @@ let base: [Target] = [
     .target(name: "CArchive", linkerSettings: [.linkedLibrary("archive")]),
     module("CoveyModel", []),
     module("CoveySystem", ["CCovey", "CoveyModel"]),
+    // Packs and unpacks trees, in the guest as on the host, without a library.
+    module("CoveyArchive", ["CoveySystem", "CoveyModel", "CCovey"]),
 ]
 
 let contracts: [Target] = [
@@ -98,11 +100,11 @@ let behaviour: [Target] = [
     module(
         "CoveyNode",
         [
-            "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyNetwork", "CoveyGuestProtocol", "CoveyModel", "CoveySystem",
-            logging,
+            "CoveyStore", "CoveyVMM", "CoveyImages", "CoveyNetwork", "CoveyGuestProtocol", "CoveyArchive", "CoveyModel",
+            "CoveySystem", logging,
         ]),
     module("CoveyGuard", ["CoveyGuardProtocol", "CoveyModel", "CoveySystem", "CCovey"]),
-    module("CoveyGuest", ["CoveyGuestProtocol", "CoveyModel", "CoveySystem", "CCovey"]),
+    module("CoveyGuest", ["CoveyGuestProtocol", "CoveyArchive", "CoveyModel", "CoveySystem", "CCovey"]),
 ]
 
 let surfaces: [Target] = [
@@ -113,7 +115,10 @@ let surfaces: [Target] = [
     module("CoveyClient", ["CoveyAPI", "CoveyModel", "CoveySystem", grpcCore, grpcPosix]),
     module(
         "CoveyCLI",
-        ["CoveyClient", "CoveyAPI", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser, crypto]),
+        [
+            "CoveyClient", "CoveyAPI", "CoveyArchive", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser,
+            crypto,
+        ]),
     module(
         "CoveyServer",
         [
@@ -164,6 +169,7 @@ let beside: [Target] = [
     module("CoveyDiskConformance", ["CoveyImages", "CoveyModel", "CoveySystem"]),
     tests("CoveyModelTests", ["CoveyModel"]),
     tests("CoveySystemTests", ["CoveySystem", "CoveyModel"]),
+    tests("CoveyArchiveTests", ["CoveyArchive", "CoveySystem", "CoveyModel", subprocess]),
     tests("CoveyStoreTests", ["CoveyStore", "CoveyTesting", "CoveyModel"]),
     tests(
         "CoveySQLiteStoreTests",

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 
+from .copies import copy
 from .daemon import Daemon
 from .figures import alone, against
 from .names import names
@@ -277,6 +278,7 @@ SUITES = {
     "exec-rate": (exec_rate, True, True),
     "exec-ssh": (exec_ssh, True, False),
     "sessions": (sessions, True, True),
+    "copy": (copy, True, False),
     "memory": (memory, True, False),
     "create-rate": (create_rate, False, True),
     "disk-strategies": (disk_strategies, False, False),

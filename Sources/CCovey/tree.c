@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -40,4 +41,9 @@ int covey_set_attribute(int folder, const char *name, const char *attribute, con
 void covey_device_numbers(dev_t device, uint32_t *major_number, uint32_t *minor_number) {
     *major_number = major(device);
     *minor_number = minor(device);
+}
+
+uint64_t covey_file_system_type(int file) {
+    struct statfs facts;
+    return fstatfs(file, &facts) == 0 ? (uint64_t)facts.f_type & 0xFFFFFFFF : 0;
 }

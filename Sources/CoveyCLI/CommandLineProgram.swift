@@ -70,6 +70,7 @@ struct RootCommand: AsyncParsableCommand {
                 RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self,
                 ConsoleCommand.self, TopCommand.self,
                 SSHCommand.self, SSHConfigCommand.self, SSHProxyCommand.self, SSHKnownHostsCommand.self,
+                CopyCommand.self, PortForwardCommand.self, EventsCommand.self,
                 VMCommand.self, ImageCommand.self, KernelCommand.self, VolumeCommand.self, NetworkCommand.self,
                 RegistryCommand.self, NodeCommand.self,
                 OperationCommand.self, SystemCommand.self, VersionCommand.self,

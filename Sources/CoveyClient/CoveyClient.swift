@@ -28,6 +28,8 @@ package struct CoveyClient: Sendable {
     let monitoring: Covey_V1_Monitoring.Client<Transport>
     let system: Covey_V1_System.Client<Transport>
     let shells: Covey_V1_Shells.Client<Transport>
+    let streams: Covey_V1_Streams.Client<Transport>
+    let events: Covey_V1_Events.Client<Transport>
 
     /// Runs `body` with a connection, which is closed behind it.
     ///
@@ -75,6 +77,8 @@ package struct CoveyClient: Sendable {
         monitoring = .init(wrapping: client)
         system = .init(wrapping: client)
         shells = .init(wrapping: client)
+        streams = .init(wrapping: client)
+        events = .init(wrapping: client)
     }
 
     /// A new request id.

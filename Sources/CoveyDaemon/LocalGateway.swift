@@ -89,6 +89,15 @@ package struct LocalGateway: NodeGateway {
         }
     }
 
+    package func stream(
+        on node: NodeID, _ machine: VirtualMachine, _ purpose: MachineStream,
+        input: @escaping @Sendable () async throws -> [UInt8]?,
+        output: @escaping @Sendable (MachineStreamOutput) async throws -> Void
+    ) async throws {
+        try check(node)
+        try await agent.stream(machine, purpose, input: input, output: output)
+    }
+
     package func execs(on node: NodeID, _ machine: VirtualMachine) async throws -> [ExecRecord] {
         try await check(node, machine)
         return try await agent.execs(machine)

@@ -1,4 +1,5 @@
 internal import CCovey
+internal import CoveyArchive
 internal import CoveyGuestProtocol
 internal import CoveyModel
 internal import CoveySystem
@@ -8,6 +9,11 @@ internal import Glibc
 package enum Agent {
     /// Boots the machine and serves its host; returns only where that is impossible.
     package static func main() -> Int32 {
+        if CommandLine.arguments.count > 1, CommandLine.arguments[1] == GuestStreamRequest.copyProgram {
+            covey_ignore_broken_pipes()
+            covey_raise_descriptor_limit()
+            return CopyProgram.run(CommandLine.arguments.dropFirst(2))
+        }
         guard getpid() == 1 else {
             agentLog("this program is a machine's first process and does nothing elsewhere")
             return 2
@@ -43,7 +49,7 @@ package enum Agent {
 
     private static let abilities: GuestAbilities = [
         .exec, .terminal, .clock, .shutdown, .imageInit, .mounts, .network, .figures,
-        .certificates, .readiness, .shell,
+        .certificates, .readiness, .copy, .dial, .shell,
     ]
 
     private static func serve(_ hello: GuestHello, besideInit: GuestConfiguration?) throws(SystemError) {

@@ -31,14 +31,16 @@ package final class AgentServer {
     private var programsEnded: (() -> Void)?
     private var inputCredits: [UInt32: UInt64] = [:]
     private var readiness: Readiness?
+    private let streams: HostStreams
 
     /// Makes an agent on a stream. `hello` says what it is; whether it is configured is kept up here. `configured` is
-    /// what an agent before this one, in the same boot, was told.
+    /// what an agent before this one, in the same boot, was told. `program` is this program's file.
     package init(
         loop: EventLoop, link: consuming FileDescriptor, hello: GuestHello, duties: any MachineDuties,
-        configured: GuestConfiguration? = nil
+        configured: GuestConfiguration? = nil, program: String = "/proc/self/exe"
     ) throws(SystemError) {
         self.loop = loop
+        streams = HostStreams(loop: loop, program: program)
         self.hello = hello
         self.duties = duties
         if let configured {
@@ -53,6 +55,11 @@ package final class AgentServer {
         link.onBytes = { [weak self] in self?.receive($0) }
         link.onGone = { [weak self] in self?.sessionGone() }
         link.onDrained = { [weak self] in self?.pump() }
+        streams.onOutput = { [weak self] in self?.pump() }
+        streams.onCredit = { [weak self] channel, credit in
+            guard let self else { return }
+            self.send(self.session.inputCredit(channel: channel, upTo: credit))
+        }
         try link.begin()
     }
 
@@ -66,6 +73,7 @@ package final class AgentServer {
             exec.close()
         }
         readiness?.end()
+        streams.dropAll()
         link.end()
     }
 
@@ -88,11 +96,20 @@ package final class AgentServer {
             readiness?.repeatProblem()
         case .request(let number, let request): answer(number, request)
         case .input(let channel, let offset, let bytes):
+            if let stream = streams[channel] {
+                if !stream.take(at: offset, bytes) { breakSession("more input than was asked for") }
+                return
+            }
             guard let exec = exec(on: channel) else { return }
             if !exec.input(at: offset, bytes) { breakSession("more input than was asked for") }
-        case .inputEnd(let channel): exec(on: channel)?.endInput()
-        case .outputCredit(let channel, let output, let offset): exec(on: channel)?.credit(output, upTo: offset)
+        case .inputEnd(let channel):
+            exec(on: channel)?.endInput()
+            streams[channel]?.endInput()
+        case .outputCredit(let channel, let output, let offset):
+            exec(on: channel)?.credit(output, upTo: offset)
+            streams[channel]?.credit(output, upTo: offset)
         case .detach(let channel):
+            streams.drop(channel)
             exec(on: channel)?.attachment = nil
             channels[channel] = nil
         case .broken(let fault, let farewell):
@@ -116,6 +133,7 @@ package final class AgentServer {
     }
 
     private func detachAll() {
+        streams.dropAll()
         channels = [:]
         inputCredits = [:]
         for exec in execs.values where exec.attachment != nil { exec.attachment = nil }
@@ -139,6 +157,11 @@ package final class AgentServer {
 
     /// Sends output while the link takes it, one piece of each program in turn.
     private func pump() {
+        pumpPrograms()
+        streams.pump(session, while: { link.queued < AgentServer.linkWindow }, send)
+    }
+
+    private func pumpPrograms() {
         var idle = 0
         while link.queued < AgentServer.linkWindow, !channels.isEmpty, idle < order.count {
             lastServed = (lastServed + 1) % order.count
@@ -197,6 +220,9 @@ package final class AgentServer {
             hello.hostname = hostname ?? hello.hostname
         case .listeningPorts: reply.ports = ListeningSockets.all()
         case .usage: reply.usage = try MachineUsage.read()
+        case .stream(let request, let attachment):
+            guard hello.configured else { throw CoveyError(.conflict, "the machine is not configured") }
+            reply.attached = try streams.open(request, attachment, defaults)
         }
     }
 
@@ -394,7 +420,7 @@ package final class AgentServer {
     /// Reaps a child that is one of the programs. Returns false where it is not.
     package func reapProgram(_ pid: Int32) -> Bool {
         guard let exec = execs.values.first(where: { $0.pid == pid }) else {
-            return readiness?.reapProgram(pid) ?? false
+            return readiness?.reapProgram(pid) ?? false || streams.reap(pid)
         }
         exec.reap()
         return true

@@ -61,5 +61,11 @@ final class ChannelSession: GuestSession {
         return usage
     }
 
+    func stream(_ request: GuestStreamRequest) async throws -> any GuestExecStream {
+        try await core.attach("stream", from: [:], .automatic, window: GuestStreamRequest.window) {
+            .stream(request, attach: $0)
+        }
+    }
+
     func close() async { core.end(nil) }
 }

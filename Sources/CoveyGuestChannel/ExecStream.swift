@@ -42,14 +42,17 @@ final class ExecStream: GuestExecStream {
     private let acknowledgement: GuestAcknowledgement
     private let state = Mutex(State())
 
-    init(id: String, core: SessionCore, acknowledgement: GuestAcknowledgement) {
+    init(id: String, core: SessionCore, acknowledgement: GuestAcknowledgement, window: UInt32? = nil) {
+        self.window = window ?? ExecStream.window(acknowledgement)
         self.id = id
         self.core = core
         self.acknowledgement = acknowledgement
     }
 
     /// Bytes of each output that may be under way or unacknowledged.
-    var window: UInt32 {
+    let window: UInt32
+
+    private static func window(_ acknowledgement: GuestAcknowledgement) -> UInt32 {
         switch acknowledgement {
         case .automatic: 128 << 10
         case .manual: 256 << 10
@@ -233,7 +236,7 @@ final class ExecStream: GuestExecStream {
                 }
                 if state.inputEnded { return (rest.count, .max) }
                 let room = state.inputCredit > state.inputSent ? state.inputCredit - state.inputSent : 0
-                let count = min(rest.count, Int(min(room, 65536)))
+                let count = min(rest.count, Int(min(room, UInt64(Frame.largestPiece))))
                 let offset = state.inputSent
                 state.inputSent += UInt64(count)
                 return (count, offset)

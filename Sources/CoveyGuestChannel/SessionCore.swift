@@ -69,7 +69,7 @@ final class SessionCore: Sendable {
     private func readAll() async {
         do {
             while true {
-                let bytes = try await stream.read()
+                let bytes = try await stream.read(limit: 256 << 10)
                 if bytes.isEmpty {
                     return end(
                         CoveyError(.unavailable, "the guest's channel was closed", remedy: "is the machine running?"))
@@ -183,10 +183,10 @@ final class SessionCore: Sendable {
 
     /// Attaches to a program by a request.
     func attach(
-        _ id: String, from: [GuestOutput: UInt64], _ acknowledgement: GuestAcknowledgement,
+        _ id: String, from: [GuestOutput: UInt64], _ acknowledgement: GuestAcknowledgement, window: UInt32? = nil,
         _ request: @escaping @Sendable (GuestAttachment) -> GuestRequest
     ) async throws -> ExecStream {
-        let stream = ExecStream(id: id, core: self, acknowledgement: acknowledgement)
+        let stream = ExecStream(id: id, core: self, acknowledgement: acknowledgement, window: window)
         _ = try await withDeadline(requestDeadline, "attaching to exec \(id)") {
             try await self.ask { session in
                 let channel = session.newChannel()

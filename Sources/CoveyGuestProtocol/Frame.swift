@@ -28,6 +28,8 @@ package struct Frame: Hashable, Sendable {
     package static let headerLength = 32
     /// Bytes of the longest payload.
     package static let longestPayload = 65536
+    /// Bytes of input or of a stream's output that a frame carries: whole pages, with room for their offset.
+    package static let largestPiece = 61440
     /// Set where the message goes on in the next frame of the channel.
     package static let moreFollows: UInt16 = 1
     static let magic: [UInt8] = [0xF5, 0x43, 0x56, 0x59]
@@ -67,6 +69,38 @@ package struct Frame: Hashable, Sendable {
         out.append(littleEndian: CRC32C.checksum(out))
         out += payload
         return out
+    }
+}
+
+extension Frame {
+    /// A frame's bytes whose payload is `prefix` and what `fill` reads straight into its place: how many bytes, or none
+    /// where that is not positive.
+    static func filled(
+        session: UInt64, channel: UInt32, type: FrameType, prefix: [UInt8], limit: Int,
+        _ fill: (UnsafeMutableRawBufferPointer) -> Int
+    ) -> (bytes: [UInt8], result: Int) {
+        precondition(prefix.count + limit <= longestPayload, "a frame holds at most 64 KiB")
+        var result = 0
+        let start = headerLength + prefix.count
+        let bytes = [UInt8](unsafeUninitializedCapacity: start + limit) { buffer, count in
+            let raw = UnsafeMutableRawBufferPointer(buffer)
+            result = fill(UnsafeMutableRawBufferPointer(rebasing: raw[start..<(start + limit)]))
+            guard result > 0 else { return }
+            raw[headerLength..<start].copyBytes(from: prefix)
+            let length = prefix.count + result
+            raw[..<4].copyBytes(from: magic)
+            raw.storeBytes(of: session.littleEndian, toByteOffset: 4, as: UInt64.self)
+            raw.storeBytes(of: channel.littleEndian, toByteOffset: 12, as: UInt32.self)
+            raw.storeBytes(of: type.rawValue.littleEndian, toByteOffset: 16, as: UInt16.self)
+            raw.storeBytes(of: 0, toByteOffset: 18, as: UInt16.self)
+            raw.storeBytes(of: UInt32(length).littleEndian, toByteOffset: 20, as: UInt32.self)
+            let payload = UnsafeRawBufferPointer(rebasing: raw[headerLength..<(headerLength + length)])
+            raw.storeBytes(of: CRC32C.checksum(payload).littleEndian, toByteOffset: 24, as: UInt32.self)
+            let head = UnsafeRawBufferPointer(rebasing: raw[..<28])
+            raw.storeBytes(of: CRC32C.checksum(head).littleEndian, toByteOffset: 28, as: UInt32.self)
+            count = headerLength + length
+        }
+        return (bytes, result)
     }
 }
 

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Finds frames in what a host sends.
 ///
 /// The stream has no connection boundaries, so every session begins with ``SessionMarker``, which occurs nowhere else
@@ -116,13 +118,14 @@ package enum SessionMarker {
         haystack.withUnsafeBufferPointer { hay in
             bytes.withUnsafeBufferPointer { needle in
                 let last = hay.count - needle.count
+                guard let base = hay.baseAddress, let wanted = needle.baseAddress else { return nil }
                 var position = start
-                while position <= last {
-                    if hay[position] == needle[0] {
-                        var matched = 1
-                        while matched < needle.count && hay[position + matched] == needle[matched] { matched += 1 }
-                        if matched == needle.count { return position }
-                    }
+                // The C library looks for the first byte much faster than a loop does.
+                while position <= last,
+                    let found = memchr(base + position, Int32(needle[0]), last - position + 1)
+                {
+                    position = UnsafeRawPointer(found) - UnsafeRawPointer(base)
+                    if memcmp(base + position, wanted, needle.count) == 0 { return position }
                     position += 1
                 }
                 return nil

@@ -26,6 +26,10 @@ package struct GuestAbilities: OptionSet, Hashable, Sendable {
     package static let certificates = GuestAbilities(rawValue: 1 << 11)
     /// Says when the machine is ready, by its init or a probe.
     package static let readiness = GuestAbilities(rawValue: 1 << 12)
+    /// Packs and unpacks files for its host.
+    package static let copy = GuestAbilities(rawValue: 1 << 22)
+    /// Connects its host to sockets of the machine.
+    package static let dial = GuestAbilities(rawValue: 1 << 23)
     /// Serves ssh by the tools disk's server, a connection at a time.
     package static let shell = GuestAbilities(rawValue: 1 << 32)
 }

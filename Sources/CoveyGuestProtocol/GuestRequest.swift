@@ -28,6 +28,8 @@ package enum GuestRequest: Hashable, Sendable {
     case listeningPorts
     /// Say what is used.
     case usage
+    /// Open a stream, which lives as long as its channel.
+    case stream(GuestStreamRequest, attach: GuestAttachment)
 }
 
 /// How a host attaches to a program.

@@ -97,6 +97,10 @@ package protocol GuestSession: Sendable {
     /// What the guest uses of what it has.
     func usage() async throws -> GuestUsage
 
+    /// Opens a stream; it ends with ``GuestExecStream/detach()`` or with the session, and so does what is at its other
+    /// end. Errors: ``ErrorCode/conflict`` before ``configure(_:)``, ``ErrorCode/exhausted`` where 256 are open.
+    func stream(_ request: GuestStreamRequest) async throws -> any GuestExecStream
+
     /// Ends the session; what runs in the guest goes on. Idempotent.
     func close() async
 }

@@ -113,6 +113,19 @@ package struct GuestSideSession {
         frame(channel, .output, Frame.payload(output, offset) + bytes)
     }
 
+    /// Bytes of a stream's output, which `fill` reads into the frame; its result, with no frame where that is not positive.
+    /// Only while a session is open.
+    package func output(
+        channel: UInt32, _ output: GuestOutput, offset: UInt64, limit: Int,
+        _ fill: (UnsafeMutableRawBufferPointer) -> Int
+    ) -> (frame: [UInt8], result: Int) {
+        guard let session else { return ([], 0) }
+        let (bytes, result) = Frame.filled(
+            session: session, channel: channel, type: .output, prefix: Frame.payload(output, offset), limit: limit,
+            fill)
+        return (bytes, result)
+    }
+
     /// An output goes on at this offset, since the bytes before were dropped.
     package func dropped(channel: UInt32, _ output: GuestOutput, to offset: UInt64) -> [UInt8] {
         frame(channel, .dropped, Frame.payload(output, offset))

@@ -152,7 +152,7 @@ package struct HostSideSession {
         lastRequest = number
         switch request {
         case .start(_, let attachment): pending[number] = .some(attachment)
-        case .attach(_, let attachment): pending[number] = .some(attachment)
+        case .attach(_, let attachment), .stream(_, let attachment): pending[number] = .some(attachment)
         case .configure, .execs, .acknowledge, .signal, .resize, .shutdown, .setClock, .ping, .setNetwork,
             .listeningPorts, .usage:
             pending[number] = .some(nil)
@@ -165,7 +165,7 @@ package struct HostSideSession {
         var out: [UInt8] = []
         var start = 0
         while start < bytes.count {
-            var end = min(bytes.count, start + 32768)
+            var end = min(bytes.count, start + Frame.largestPiece)
             if let marker = SessionMarker.position(in: bytes, from: start), marker + 16 <= end { end = marker + 8 }
             var payload: [UInt8] = []
             payload.append(littleEndian: offset + UInt64(start))

@@ -29,6 +29,9 @@ extension GuestRequest {
         case .setNetwork(let network, let hostname):
             out.put(12) { network.encode(&$0) }
             out.put(13, hostname)
+        case .stream(let request, let attachment):
+            out.put(24) { request.encode(&$0) }
+            out.put(5, attachment)
         }
         return out.bytes
     }
@@ -48,6 +51,7 @@ extension GuestRequest {
         case .setNetwork: 11
         case .listeningPorts: 12
         case .usage: 13
+        case .stream: 24
         }
     }
 
@@ -82,6 +86,11 @@ extension GuestRequest {
             return .setNetwork(try GuestNetwork(inner), hostname: fields.text(13))
         case 12: return .listeningPorts
         case 13: return .usage
+        case 24:
+            guard let inner = try fields.message(24), let attachment = try fields.attachment(5) else {
+                throw FrameFault("an empty stream")
+            }
+            return .stream(try GuestStreamRequest(inner), attach: attachment)
         case _: return nil
         }
     }

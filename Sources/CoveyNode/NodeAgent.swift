@@ -190,6 +190,7 @@ package final class NodeAgent: Sendable {
             try await host.clock.sleep(host.settings.resyncInterval)
             lookAtAll()
             try await host.overOutages { try await host.repositories.operations.prune() }
+            try await host.overOutages { try await host.repositories.events.prune() }
             try await host.overOutages { try await host.repositories.networks.sweep() }
         }
     }

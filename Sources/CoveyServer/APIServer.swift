@@ -110,7 +110,8 @@ package final class APIServer: Sendable {
                 VirtualMachineService(context), ShellService(context), ConsoleService(context), ImageService(context),
                 RegistryService(context), KernelService(context),
                 CatalogService(context), VolumeService(context), NetworkService(context), OperationService(context),
-                MonitoringService(context), SystemService(context), HealthService(health),
+                MonitoringService(context), SystemService(context), StreamService(context),
+                EventService(context), HealthService(health),
                 ReflectionService(descriptors),
             ], interceptors: [chain])
     }

@@ -34,6 +34,7 @@ import Testing
         ["node", "ls"], ["node", "inspect", "a"],
         ["operation", "ls"], ["operation", "inspect", "x"], ["operation", "watch", "x"], ["operation", "cancel", "x"],
         ["ssh", "web", "--", "uname"], ["ssh-config"], ["ssh-proxy", "web.vm"], ["ssh-known-hosts", "web.vm"],
+        ["cp", "web:/etc/hosts", "."], ["port-forward", "web", "8080:80"], ["events", "--vm", "web"],
         ["version"], ["config", "show"], ["doctor", "--leaks"], ["completion", "bash"],
     ]
 

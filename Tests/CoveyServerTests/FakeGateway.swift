@@ -13,6 +13,7 @@ final class FakeGateway: NodeGateway {
         var kept: [String: RegistryCredentials] = [:]
         var signals: [Int32] = []
         var commands: [ExecCommand] = []
+        var streams: [MachineStream] = []
         var cancelled = 0
         var entries: [CatalogEntry] = []
         /// What lies there of no image.
@@ -40,6 +41,18 @@ final class FakeGateway: NodeGateway {
         try await output(.started(command.id))
         if command.detach { return }
         try await echo(input, output, code: command.program.arguments.first == "false" ? 1 : 0)
+    }
+
+    func stream(
+        on node: NodeID, _ machine: VirtualMachine, _ purpose: MachineStream,
+        input: @escaping @Sendable () async throws -> [UInt8]?,
+        output: @escaping @Sendable (MachineStreamOutput) async throws -> Void
+    ) async throws {
+        state.withLock { $0.streams.append(purpose) }
+        if case .dial(.port(9)) = purpose { throw CoveyError(.unavailable, "port 9 has no listener") }
+        if case .pack(let wish) = purpose { try await output(.bytes(Array(wish.path.utf8))) }
+        while let bytes = try await input() { try await output(.bytes(bytes)) }
+        if case .dial = purpose { try await output(.end) } else { try await output(.note("a socket was left out")) }
     }
 
     func attach(

@@ -65,6 +65,9 @@ struct KeySpaceTests {
             (KeySpace.defaultKernel("default"), "default/kernel/default"),
             (KeySpace.requests, "request/"),
             (KeySpace.request("default", "é/ 1"), "request/default/%C3%A9%2F%201"),
+            (KeySpace.allEvents, "event/"),
+            (KeySpace.events(.standard), "event/default/"),
+            (KeySpace.event("team", EventID(high: 0, low: 1)), "event/team/\(zeros)1"),
             (KeySpace.election("a/b"), "election/a%2Fb"),
             (KeySpace.openWork("jobs"), "queue/jobs/open/"),
             (KeySpace.work("jobs", "1"), "queue/jobs/open/item/1"),
@@ -91,6 +94,9 @@ struct KeySpaceTests {
         let address = KeySpace.networkAddress(KeySpace.rest(net, ip("fd00::5")))
         #expect(address?.network == net && address?.address == ip("fd00::5"))
         #expect(KeySpace.networkAddress("addr/x/10.0.0.1") == nil && KeySpace.networkAddress("addr/\(net)/x") == nil)
+        let event = EventID(high: 0, low: 1)
+        #expect(KeySpace.event(KeySpace.event("team", event)) == event)
+        #expect(KeySpace.event("event/team/x") == nil && KeySpace.event("events/team/\(event)") == nil)
         #expect(KeySpace.slot(KeySpace.uid(node, 4095)) == 4095)
     }
 }

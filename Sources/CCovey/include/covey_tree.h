@@ -18,4 +18,7 @@ int covey_set_attribute(int folder, const char *name, const char *attribute, con
 // Major and minor number of a device.
 void covey_device_numbers(dev_t device, uint32_t *major, uint32_t *minor);
 
+// The number of the file system that an open file lies on (linux/magic.h), 0 where it cannot be said.
+uint64_t covey_file_system_type(int file);
+
 #endif

@@ -4,7 +4,7 @@ package import CoveyModel
 package struct Permission: Hashable, Sendable, CustomStringConvertible {
     /// What it is done to.
     package enum Kind: String, Hashable, Sendable, CaseIterable {
-        case vm, image, kernel, volume, network, operation, node
+        case vm, image, kernel, volume, network, operation, node, event
     }
 
     /// What is done.

@@ -78,6 +78,18 @@ extension Covey_V1_ListOperationsRequest: TenantMessage {}
 extension Covey_V1_WatchOperationRequest: TenantMessage {}
 extension Covey_V1_CancelOperationRequest: MutationMessage {}
 
+extension Covey_V1_PackRequest: TenantMessage {}
+extension Covey_V1_ListEventsRequest: TenantMessage {}
+extension Covey_V1_WatchEventsRequest: TenantMessage {}
+
+extension Covey_V1_UnpackRequest: CallScope {
+    package var scopeTenant: String? { start.tenant }
+}
+
+extension Covey_V1_DialRequest: CallScope {
+    package var scopeTenant: String? { start.tenant }
+}
+
 extension Covey_V1_ExecRequest: CallScope {
     package var scopeTenant: String? { start.tenant }
     package var scopeRequestID: String? { start.requestID }

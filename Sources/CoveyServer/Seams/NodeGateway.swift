@@ -259,6 +259,16 @@ package protocol NodeGateway: Sendable {
     /// there.
     func listeningPorts(on node: NodeID, of machine: VirtualMachine) async throws -> [ListeningPort]
 
+    /// Opens a stream into a machine and carries both its directions until it is over; it ends with the call. `input`
+    /// waits for the caller's next bytes, and nil ends that direction; `output` is awaited, so that a slow caller slows
+    /// the guest. Errors: ``ErrorCode/conflict`` where the machine does not run or something is in the way,
+    /// ``ErrorCode/exhausted`` for a full file system in the guest, ``ErrorCode/unavailable`` where nobody listens.
+    func stream(
+        on node: NodeID, _ machine: VirtualMachine, _ purpose: MachineStream,
+        input: @escaping @Sendable () async throws -> [UInt8]?,
+        output: @escaping @Sendable (MachineStreamOutput) async throws -> Void
+    ) async throws
+
     /// What a machine has used. Errors: ``ErrorCode/conflict`` where it does not run.
     func figures(on node: NodeID, of machine: VirtualMachine) async throws -> MachineFigures
 }

@@ -121,6 +121,7 @@ extension VirtualMachineService {
         return Int(count)
     }
 
+    /// The node that has a machine.
     func node(of machine: VirtualMachine) -> NodeID { machine.status.node ?? context.settings.node }
 
     /// Waits for a machine that is on its way up. Errors: ``ErrorCode/conflict`` for one that is not.

@@ -95,6 +95,15 @@ enum KeySpace {
     static let requests: StoreKey = "request/"
     static func request(_ tenant: String, _ id: String) -> StoreKey { "request/\(escaped(tenant))/\(escaped(id))" }
 
+    static let allEvents: StoreKey = "event/"
+    static func events(_ tenant: Tenant) -> StoreKey { "event/\(escaped(tenant.description))/" }
+    static func event(_ tenant: String, _ id: EventID) -> StoreKey { "event/\(escaped(tenant))/\(id)" }
+    /// The event of a key that ``event(_:_:)`` made; nil for another.
+    static func event(_ key: StoreKey) -> EventID? {
+        let parts = key.text.split(separator: "/", omittingEmptySubsequences: false)
+        return parts.count == 3 && parts[0] == "event" ? EventID(String(parts[2])) : nil
+    }
+
     static func election(_ name: String) -> StoreKey { "election/\(escaped(name))" }
 
     /// Offered work and its claims.

@@ -29,6 +29,11 @@ protocol StoredResource: Sendable {
 
     static var kind: ResourceKind { get }
 
+    /// What a change of what was seen tells.
+    static func happenings(_ spec: Spec, from old: Status, to new: Status) -> [Happening]
+    /// What events of it are about.
+    static func eventTarget(_ record: SpecRecord<Self>) -> (reference: ResourceReference, id: String)
+
     var metadata: Metadata<Self> { get }
     var spec: Spec { get set }
     var status: Status { get set }
@@ -37,16 +42,27 @@ protocol StoredResource: Sendable {
 }
 
 extension StoredResource {
+    static func happenings(_ spec: Spec, from old: Status, to new: Status) -> [Happening] { [] }
+    static func eventTarget(_ record: SpecRecord<Self>) -> (reference: ResourceReference, id: String) {
+        (ResourceReference(kind.rawValue, record.name), record.id.description)
+    }
+
     static var specFormat: RecordFormat<SpecRecord<Self>> { RecordFormat("\(kind.rawValue).spec") }
     static var statusFormat: RecordFormat<Status> { RecordFormat("\(kind.rawValue).status") }
 }
 
 extension VirtualMachine: StoredResource {
     static var kind: ResourceKind { .machine }
+    static func happenings(_ spec: MachineSpec, from old: MachineStatus, to new: MachineStatus) -> [Happening] {
+        new.happenings(since: old)
+    }
 }
 
 extension Image: StoredResource {
     static var kind: ResourceKind { .image }
+    static func happenings(_ spec: ImageSpec, from old: ImageStatus, to new: ImageStatus) -> [Happening] {
+        new.happenings(since: old)
+    }
 }
 
 extension Kernel: StoredResource {
@@ -63,6 +79,12 @@ extension Network: StoredResource {
 
 extension Operation: StoredResource {
     static var kind: ResourceKind { .operation }
+    static func happenings(_ spec: OperationSpec, from old: OperationStatus, to new: OperationStatus) -> [Happening] {
+        new.happenings(since: old, spec.kind)
+    }
+    static func eventTarget(_ record: SpecRecord<Operation>) -> (reference: ResourceReference, id: String) {
+        (record.spec.target, record.spec.targetID)
+    }
 }
 
 /// What stands under a node's key of a machine; rewritten whenever what is wanted of the machine changes.

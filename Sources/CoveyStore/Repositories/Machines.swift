@@ -73,6 +73,10 @@ package struct Machines: Sendable {
             try await Addresses(core).change([], to: &machine.spec.networks, of: metadata, &draft)
             try await PortClaims(core).change([], to: machine.spec.ports, of: metadata.id, on: node, &draft)
             machine.status.show(machine.spec)
+            try await Events(core: core).add(
+                [Happening(.created, "it was made from \(machine.spec.image)")],
+                about: ResourceReference("vm", metadata.name), metadata.id.description, tenant: metadata.tenant,
+                isNew: true, &draft)
             return slot
         }
         return (made.resource, made.operation)
@@ -222,6 +226,7 @@ package struct Machines: Sendable {
     /// Errors: ``ErrorCode/conflict`` while a run of it is not finished.
     package func remove(_ id: MachineID) async throws {
         try await table.remove(id) { loaded, draft in
+            try await table.tell([Happening(.deleted, "it was removed")], loaded, &draft)
             try await Volumes(core).takeAll(loaded.record.spec.volumes, from: id, &draft)
             let (addresses, networks) = (Addresses(core), loaded.record.spec.networks)
             for network in networks { try await addresses.release(network, of: id, &draft) }

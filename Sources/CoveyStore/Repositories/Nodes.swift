@@ -74,6 +74,9 @@ package struct Nodes: Sendable {
             } else {
                 draft.create(KeySpace.node(id), try NodeRecord.format.encode(record))
             }
+            try await Events(core: core).add(
+                node.status.conditions.happenings(since: old?.status.conditions ?? []),
+                about: ResourceReference("node", record.name), id.description, tenant: record.tenant, &draft)
             let result = try await core.store.transact(draft.transaction)
             guard result.succeeded else { return nil }
             node.metadata.revision = result.revision.number

@@ -14,6 +14,8 @@ package struct Repositories: Sendable {
     package let networks: Networks
     /// Operations.
     package let operations: Operations
+    /// Events: what happened.
+    package let events: Events
     /// Nodes.
     package let nodes: Nodes
     /// Runs of machines: intents and tombstones.
@@ -30,6 +32,7 @@ package struct Repositories: Sendable {
         networks = Networks(core)
         operations = Operations(core)
         nodes = Nodes(core: core)
+        events = Events(core: core)
         runs = Runs(core)
         store = core.store
     }

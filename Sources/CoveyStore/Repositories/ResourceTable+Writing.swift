@@ -148,10 +148,19 @@ extension ResourceTable {
             if status == loaded.status && draft.operations.isEmpty { return loaded.resource }
             draft.replace(
                 loaded.statusEntry, try Resource.statusFormat.encode(status, over: loaded.statusEntry.value))
+            try await tell(Resource.happenings(loaded.record.spec, from: loaded.status, to: status), loaded, &draft)
             guard try await core.store.transact(draft.transaction).succeeded else { return nil }
             loaded.status = status
             return loaded.resource
         }
+    }
+
+    /// Adds events of a resource.
+    func tell(_ happenings: [Happening], _ loaded: Loaded<Resource>, _ draft: inout Draft) async throws {
+        guard !happenings.isEmpty else { return }
+        let target = Resource.eventTarget(loaded.record)
+        try await Events(core: core).add(
+            happenings, about: target.reference, target.id, tenant: loaded.record.tenant, &draft)
     }
 
     /// Changes what was seen and stores an operation, in one transaction; recognises a repeat.

@@ -48,6 +48,9 @@ extension Volumes {
             loaded.record.spec.volumes.append(wanted)
             let volume = try await give(wanted, to: machine, name: name, node: loaded.record.node, &draft)
             try change(&loaded, &draft)
+            let told = Happening(
+                .volumeAttached, "volume \(volume.metadata.name) at \(wanted.path)", detail: id.description)
+            try await machines.tell([told], loaded, &draft)
             let result = try await core.store.transact(draft.transaction)
             guard result.succeeded else { return nil }
             return (volume.at(result.revision), loaded.resource.at(result.revision))
@@ -88,6 +91,8 @@ extension Volumes {
             // A start that begins meanwhile has changed it.
             draft.expect(loaded.statusEntry)
             let volume = try take(present, from: machine, &draft)
+            let told = Happening(.volumeDetached, "volume \(volumeName)", detail: id.description)
+            try await machines.tell([told], loaded, &draft)
             try volumes.add(
                 Request(id: requestID, digest: digest, operation: nil), target: id, tenant: tenant, to: &draft)
             let result = try await core.store.transact(draft.transaction)

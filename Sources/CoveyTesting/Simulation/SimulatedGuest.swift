@@ -210,6 +210,10 @@ package final class SimulatedSession: GuestSession {
         }
     }
 
+    package func stream(_ request: GuestStreamRequest) async throws -> any GuestExecStream {
+        throw CoveyError(.unsupported, "a simulated guest has no streams")
+    }
+
     package func close() async {
         watch.cancel()
         continuation.finish()
