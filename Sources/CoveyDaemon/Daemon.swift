@@ -127,7 +127,7 @@ package struct Daemon: Sendable {
             ]
         let services = ServiceGroup(
             configuration: .init(
-                services: (member.map { [.init(service: MemberService(member: $0, store: state))] } ?? [])
+                services: (member.map { [.init(service: MemberService(member: $0, state: state))] } ?? [])
                     + shared + [
                         .init(service: StoreService(store: state.store)),
                         .init(service: AgentService(agent: agent)),

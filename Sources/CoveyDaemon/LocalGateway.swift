@@ -94,7 +94,7 @@ package struct LocalGateway: NodeGateway {
         input: @escaping @Sendable () async throws -> [UInt8]?,
         output: @escaping @Sendable (MachineStreamOutput) async throws -> Void
     ) async throws {
-        try check(node)
+        try await check(node, machine)
         try await agent.stream(machine, purpose, input: input, output: output)
     }
 

@@ -1,6 +1,7 @@
 import CoveyClient
 import CoveyModel
 import CoveyServer
+import CoveyStore
 import Synchronization
 import Testing
 

@@ -34,7 +34,7 @@ struct SSHProxyCommand: Verb {
                 switch piece {
                 case .stdout(let bytes): try await streams.write(STDOUT_FILENO, bytes)
                 case .stderr(let bytes): try await streams.write(STDERR_FILENO, bytes)
-                case .started, .exited: break
+                case .started, .caughtUp, .exited: break
                 }
             }
             return exit?.code ?? 0
