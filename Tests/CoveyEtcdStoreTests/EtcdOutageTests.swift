@@ -272,10 +272,7 @@ private final class Heard: LogHandler {
         set {}
     }
 
-    func log(
-        level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
-        function: String, line: UInt
-    ) { seen.withLock { $0.append("\(message) \(metadata ?? [:])") } }
+    func log(event: LogEvent) { seen.withLock { $0.append("\(event.message) \(event.metadata ?? [:])") } }
 }
 
 extension EtcdCluster {

@@ -131,8 +131,14 @@ final class MemberHost: Sendable {
     func members() async throws -> [EtcdAdministration.Member] {
         let own = try EtcdAdministration(EtcdEndpoint(host: "127.0.0.1", port: port), tls: folder.tls)
         defer { own.close() }
-        try await own.settle()
-        return try await own.members()
+        var members: [EtcdAdministration.Member] = []
+        // It says nothing for a moment where the one that led has just gone.
+        try await eventually {
+            try await own.settle()
+            members = try await own.members()
+            return true
+        }
+        return members
     }
 
     /// What the member has said last.
