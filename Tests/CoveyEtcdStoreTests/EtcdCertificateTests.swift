@@ -47,7 +47,7 @@ struct EtcdCertificateTests {
             let store = try await cluster.open(times: times)
             _ = try await store.settledPut("t/a", "1")
             let end = try authority.issue("client", in: cluster.folder, lasting: .seconds(-60))
-            let date = Timestamp(milliseconds: Int64(end.timeIntervalSince1970.rounded(.down)) * 1000).description
+            let date = Timestamp(milliseconds: Int64(end.timeIntervalSince1970) * 1000).description
             func names(_ error: CoveyError?) -> Bool {
                 guard let error else { return false }
                 return error.message.contains("\(cluster.folder)/client.pem ended at \(date.dropLast(5))")

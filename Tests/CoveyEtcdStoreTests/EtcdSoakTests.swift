@@ -14,7 +14,7 @@ struct EtcdSoakTests {
         arguments: isLong ? [3, 5] : [3])
     func chaos(members: Int) async throws {
         // Three have TLS.
-        let time: Duration = Self.isLong ? .seconds(members == 3 ? 1200 : 600) : .seconds(30)
+        let time: Duration = Self.isLong ? .seconds(members == 3 ? 1200 : 600) : .seconds(20)
         try await soak(members, secured: members == 3, for: time, named: "\(members) members")
     }
 

@@ -34,7 +34,10 @@ struct TestAuthority: Sendable {
     @discardableResult
     func issue(_ name: String, in folder: String, lasting life: Duration = .seconds(86400)) throws -> Date {
         let own = P256.Signing.PrivateKey()
-        let end = Date().addingTimeInterval(TimeInterval(life.components.seconds))
+        // A certificate has whole seconds, and would round to the next one.
+        let end = Date(
+            timeIntervalSince1970: (Date().timeIntervalSince1970 + TimeInterval(life.components.seconds)).rounded(.down)
+        )
         let certificate = try Certificate(
             version: .v3, serialNumber: .init(), publicKey: .init(own.publicKey),
             notValidBefore: Date().addingTimeInterval(-3600), notValidAfter: end, issuer: self.certificate.subject,

@@ -56,7 +56,8 @@ struct OwnClusterTests {
         let ports = try (0..<3).map { _ in try freePort() }
         let authority = "\(hosts[0].folder)/authority"
         for (index, host) in hosts.enumerated() {
-            var text = "store: etcd\netcd:\n  listen: 127.0.0.\(index + 2):\(ports[index])\n"
+            var text =
+                "node:\n  name: host-\(index)\nstore: etcd\netcd:\n  listen: 127.0.0.\(index + 2):\(ports[index])\n"
             if index > 0 { text += "  join: 127.0.0.2:\(ports[0])\n  authority: \(authority)\n" }
             try host.configure(text)
         }

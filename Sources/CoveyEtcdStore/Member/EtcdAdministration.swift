@@ -187,6 +187,16 @@ package final class EtcdAdministration: Sendable {
         do { _ = try await call(.removeMember, request) } catch let error as CoveyError where error.code == .notFound {}
     }
 
+    /// Has all members sync that nothing is written. Only a write makes them remember, over a loss of power, that what
+    /// was agreed on before it was: a member that is left alone would wait for the removed one else.
+    package func confirm() async throws {
+        var operation = Etcdserverpb_RequestOp()
+        operation.requestDeleteRange.key = Data([0])
+        var request = Etcdserverpb_TxnRequest()
+        request.success = [operation]
+        _ = try await call(.transaction, request)
+    }
+
     // MARK: Snapshots
 
     /// Writes a snapshot to a file, and checks it by its own sum before it gets its name.

@@ -64,12 +64,14 @@ extension EtcdMember {
         while true {
             do {
                 return try await withVoter(record) { [self] voter, members in
-                    guard
-                        let own = members.first(where: { $0.id == record.id })
-                            ?? members.first(where: { record.id == nil && $0.peers.contains(record.peer) })
-                    else { return }
-                    try await checkLoss(of: own.id, members, voter)
-                    try await voter.remove(own.id)
+                    let own =
+                        members.first { $0.id == record.id }
+                        ?? members.first { record.id == nil && $0.peers.contains(record.peer) }
+                    if let own {
+                        try await checkLoss(of: own.id, members, voter)
+                        try await voter.remove(own.id)
+                    }
+                    try await voter.confirm()
                 }
             } catch let error as CoveyError where error.code == .unavailable {
                 guard ContinuousClock.now < end else {
