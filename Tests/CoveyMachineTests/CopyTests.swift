@@ -51,8 +51,8 @@ struct CopyTests {
         let script = """
             mkdir -p "$0/sub/deeper" && cd "$0" && printf hello > plain && ln plain same && ln -s plain link \
             && printf x > -dash && printf x > "$(printf 'two\\nlines')" && printf x > "$(printf 'bytes\\377\\376')" \
-            && chmod 751 plain && touch -d @1000000001 plain && truncate -s 1G holes \
-            && dd if=/dev/urandom of=holes bs=1M count=1 seek=300 conv=notrunc status=none \
+            && chmod 751 plain && touch -d @1000000001 plain && truncate -s \(Soak.count(256, soak: 1024))M holes \
+            && dd if=/dev/urandom of=holes bs=1M count=1 seek=200 conv=notrunc status=none \
             && mkfifo pipe && chmod 500 sub/deeper
             """
         let made = try await runProgram("bash", ["-c", script, tree])
