@@ -94,12 +94,15 @@ import Testing
             try await serving(
                 agent,
                 { stream in
+                    // Not before the guest knows that it is connected.
+                    _ = try await stream.read()
                     var now = linger(l_onoff: 1, l_linger: 0)
                     setsockopt(stream.raw, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
                 }
             ) { port in
-                let end = try await collect(try await dial(session, .port(port))).exit
-                #expect(end == .exited(ECONNRESET))
+                let stream = try await dial(session, .port(port))
+                try await stream.write([1])
+                #expect(try await collect(stream).exit == .exited(ECONNRESET))
             }
             let end = try await collect(try await dial(session, .port(1))).exit
             guard case .notStarted(_, let message) = end else {
