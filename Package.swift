@@ -116,8 +116,8 @@ let surfaces: [Target] = [
     module(
         "CoveyCLI",
         [
-            "CoveyClient", "CoveyAPI", "CoveyArchive", "CoveyConfiguration", "CoveyModel", "CoveySystem", argumentParser,
-            crypto,
+            "CoveyClient", "CoveyAPI", "CoveyArchive", "CoveyConfiguration", "CoveyModel", "CoveySystem",
+            argumentParser, crypto,
         ]),
     module(
         "CoveyServer",

@@ -45,22 +45,23 @@ extension CoveyClient {
         message.start.plainArchive = wish.isPlainArchive
         let first = message
         let feed = Feed()
-        try await once {
-            try await streams.unpack(options: streamOptions) { writer in
-                try await feed.run {
-                    try await writer.write(first)
-                    while let bytes = try await input() {
-                        var message = Covey_V1_UnpackRequest()
-                        message.data = .init(bytes)
-                        try await writer.write(message)
+        try await feed.telling {
+            try await once {
+                try await streams.unpack(options: streamOptions) { writer in
+                    try await feed.run {
+                        try await writer.write(first)
+                        while let bytes = try await input() {
+                            var message = Covey_V1_UnpackRequest()
+                            message.data = .init(bytes)
+                            try await writer.write(message)
+                        }
                     }
+                } onResponse: { response in
+                    defer { feed.end() }
+                    for try await piece in response.messages { try await note(piece.note) }
                 }
-            } onResponse: { response in
-                defer { feed.end() }
-                for try await piece in response.messages { try await note(piece.note) }
             }
         }
-        try feed.check()
     }
 
     /// Connects to what listens in a machine, and returns when both directions have ended. `input` waits for bytes to
@@ -78,28 +79,29 @@ extension CoveyClient {
         }
         let first = message
         let feed = Feed()
-        try await once {
-            try await streams.dial(options: streamOptions) { writer in
-                try await feed.run {
-                    try await writer.write(first)
-                    while let bytes = try await input() {
-                        var message = Covey_V1_DialRequest()
-                        message.data = .init(bytes)
-                        try await writer.write(message)
+        try await feed.telling {
+            try await once {
+                try await streams.dial(options: streamOptions) { writer in
+                    try await feed.run {
+                        try await writer.write(first)
+                        while let bytes = try await input() {
+                            var message = Covey_V1_DialRequest()
+                            message.data = .init(bytes)
+                            try await writer.write(message)
+                        }
                     }
-                }
-            } onResponse: { response in
-                defer { feed.end() }
-                for try await piece in response.messages {
-                    switch piece.response {
-                    case .data(let data): try await output(.bytes([UInt8](data)))
-                    case .end: try await output(.end)
-                    case nil: continue
+                } onResponse: { response in
+                    defer { feed.end() }
+                    for try await piece in response.messages {
+                        switch piece.response {
+                        case .data(let data): try await output(.bytes([UInt8](data)))
+                        case .end: try await output(.end)
+                        case nil: continue
+                        }
                     }
                 }
             }
         }
-        try feed.check()
     }
 }
 
@@ -135,8 +137,12 @@ private final class Feed: Sendable {
         }
     }
 
-    /// Throws what the caller's own side threw, where the call did not fail by it.
-    func check() throws(CoveyError) {
+    /// Makes the call by `body`. What the caller's own side threw comes before how the call ended by it.
+    func telling(_ body: () async throws -> Void) async throws {
+        do { try await body() } catch {
+            if let failure = failure.withLock({ $0 }) { throw failure }
+            throw error
+        }
         if let failure = failure.withLock({ $0 }) { throw failure }
     }
 }

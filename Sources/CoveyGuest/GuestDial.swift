@@ -102,6 +102,8 @@ final class GuestDial {
         let asked = getsockopt(opened, SOL_SOCKET, SO_ERROR, &failure, &length)
         if asked == 0 && failure == 0 { return succeed() }
         dropDescriptor()
+        // Somebody was there: another address would only tell that nobody is at that one.
+        if failure == ECONNRESET { return fail("reset the connection") }
         connectNext(failure)
     }
 

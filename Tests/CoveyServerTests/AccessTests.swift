@@ -32,6 +32,7 @@ import Testing
         // The first message of these streams carries it one level down.
         let wrapped: Set = [
             "ExecRequest", "AttachRequest", "ConsoleRequest", "ImportKernelRequest", "RegisterImageRequest",
+            "UnpackRequest", "DialRequest", "OpenShellRequest",
         ]
         for method in try APIDescriptors().methods {
             guard case .tenant(let permission) = MethodRules.table[method.path] else { continue }

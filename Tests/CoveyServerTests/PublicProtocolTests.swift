@@ -10,10 +10,11 @@ import Testing
 @Suite struct PublicProtocolTests {
     /// Health and reflection through the whole chain, within this process.
     private func with(
+        authorizer: any Authorizer = SocketAuthorizer(),
         _ body: @escaping @Sendable (GRPCClient<InProcessTransport.Client>, TestServer) async throws -> Void
     ) async throws {
         let test = try await TestServer(
-            folder: "/tmp/cvy-api-none", limit: RateLimit(), authorizer: SocketAuthorizer())
+            folder: "/tmp/cvy-api-none", limit: RateLimit(), authorizer: authorizer)
         let transport = InProcessTransport()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await test.server.run(transport: transport.server, as: Caller(uid: 0)) }
@@ -45,6 +46,13 @@ import Testing
         }
     }
 
+    /// Lets nobody do anything, so that no method gets further than the chain.
+    private struct NobodyMay: Authorizer {
+        func authorize(_ caller: Caller, _ permission: Permission, tenant: Tenant?) async throws {
+            throw CoveyError(.denied, tenant == nil ? "no tenant" : "a tenant")
+        }
+    }
+
     @Test("the first message of every method of a tenant says which tenant's it is")
     func tenants() async throws {
         struct Plain: MessageSerializer, MessageDeserializer {
@@ -55,7 +63,7 @@ import Testing
         }
         let methods = MethodRules.table.filter { if case .tenant = $0.value { true } else { false } }.keys.sorted()
         #expect(methods.count > 40)
-        try await with { client, _ in
+        try await with(authorizer: NobodyMay()) { client, _ in
             for method in methods {
                 let parts = method.split(separator: "/").map { String($0) }
                 let descriptor = MethodDescriptor(fullyQualifiedService: parts[0], method: parts[1])
@@ -67,8 +75,10 @@ import Testing
                     ) { response in
                         for try await _ in response.messages { break }
                     }
+                    Issue.record("\(method) was not denied")
                 } catch let error as RPCError {
-                    #expect(error.code != .internalError, "\(method): \(error.message)")
+                    #expect(error.code == .permissionDenied, "\(method): \(error.message)")
+                    #expect(error.message.contains("a tenant"), "\(method): \(error.message)")
                 }
             }
         }
@@ -124,7 +134,7 @@ import Testing
             let services = answers[0].listServicesResponse.service.map(\.name)
             #expect(services.contains("covey.v1.VirtualMachines"))
             #expect(services.contains("grpc.health.v1.Health"))
-            #expect(services.count == 13)
+            #expect(services.count == 16)
             let files = try answers[1].fileDescriptorResponse.fileDescriptorProto.map {
                 try Google_Protobuf_FileDescriptorProto(serializedBytes: $0).name
             }

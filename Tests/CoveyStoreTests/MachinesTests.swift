@@ -139,7 +139,9 @@ struct MachinesTests {
         try await fixture.machines.remove(id)
         try await fixture.machines.remove(id)
         let left = Set(try await fixture.store.keys("")).subtracting(before)
-        #expect(left.allSatisfy { $0.contains("operation") || $0.hasPrefix("event/") || $0.hasPrefix("request/") }, "\(left)")
+        #expect(
+            left.allSatisfy { $0.contains("operation") || $0.hasPrefix("event/") || $0.hasPrefix("request/") },
+            "\(left)")
         #expect(await code { _ = try await fixture.machines.get(id) } == .notFound)
         let next = try await fixture.create("web", request: "next")
         #expect(try await fixture.machines.uidSlot(next.metadata.id) == 1, "a uid is not given again at once")

@@ -202,7 +202,10 @@ struct NetworksTests {
         #expect(gone?.code == .notFound)
         let left = Set(try await fixture.store.keys("")).subtracting(before)
         #expect(
-            left.allSatisfy { $0.contains("operation") || $0.hasPrefix("event/") || $0.hasPrefix("request/") || $0 == "networks/blocks" },
+            left.allSatisfy {
+                $0.contains("operation") || $0.hasPrefix("event/") || $0.hasPrefix("request/")
+                    || $0 == "networks/blocks"
+            },
             "\(left)")
     }
 
