@@ -77,7 +77,7 @@ extension LocalGateway {
         for try await _ in host.repositories.machines.watch() {
             if try await host.pool.run({ fileExists(folder) }) { return true }
             do {
-                if try await host.repositories.machines.get(id).isOver(at: host.clock.now()) { return false }
+                if try await hasEnded(id) { return false }
             } catch let error as CoveyError where error.code == .notFound {
                 return false
             }

@@ -134,10 +134,17 @@ extension LocalGateway {
         }
     }
 
+    /// Whether a machine has ended for good; one that was never started has not.
+    func hasEnded(_ id: MachineID) async throws -> Bool {
+        let machine = try await host.repositories.machines.get(id)
+        if machine.status.phase == .stopped, machine.status.runGeneration == 0 { return false }
+        return machine.isOver(at: host.clock.now())
+    }
+
     private func untilOver(_ id: MachineID) async throws {
         for try await _ in host.repositories.machines.watch() {
             do {
-                if try await host.repositories.machines.get(id).isOver(at: host.clock.now()) { return }
+                if try await hasEnded(id) { return }
             } catch let error as CoveyError where error.code == .notFound {
                 return
             }

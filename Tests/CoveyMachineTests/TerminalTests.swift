@@ -50,13 +50,21 @@ struct TerminalTests {
             try await screen.shows("Load average")
             try await screen.type("q")
             try await screen.ends(with: "inner>")
-            try await screen.line("clear; sleep 1000")
+            // A shell that is just starting a program takes its keys; an answer says that it runs.
+            try await screen.line("clear; cat")
+            try await screen.line("first")
+            try await screen.shows("first\nfirst")
             try await screen.type("C-c")
             try await screen.ends(with: "inner>")
-            try await screen.line("clear; sleep 1001")
+            try await screen.line("clear; cat")
+            try await screen.line("second")
+            try await screen.shows("second\nsecond")
             try await screen.type("C-z")
             try await screen.shows("Stopped")
+            try await screen.ends(with: "inner>")
             try await screen.line("fg")
+            try await screen.line("third")
+            try await screen.shows("third\nthird")
             try await screen.type("C-c")
             try await screen.ends(with: "inner>")
             try await screen.line("exit 7")
@@ -77,7 +85,10 @@ struct TerminalTests {
             let seen = try await screen.text()
             let id = try #require(try await host.succeed("exec", "ls", "-q", "leave").lines.last)
             try await screen.type("C-p", "C-q")
-            try await screen.shows("come back with: covey attach leave/\(id)")
+            try await screen.becomes("says how to come back") { text in
+                // The id does not fit into one line.
+                text.split(separator: "\n").joined().contains("come back with: covey attach leave/\(id)")
+            }
             for signal in ["TERM", "INT", "HUP", "QUIT"] {
                 try await screen.clear()
                 try await screen.line("covey attach leave/\(id.suffix(6))")
@@ -160,6 +171,7 @@ struct TerminalTests {
             try await screen.line("covey attach gone/$(covey exec ls -q gone | head -n 1)")
             try await screen.shows("inner> x")
             _ = kill(vmm, SIGKILL)
+            try await screen.shows("error: vm gone has ended, and the program with it")
             try await screen.ends(with: "outer$")
         }
     }

@@ -60,7 +60,12 @@ struct ProgramRelay: Sendable {
         let session = try TerminalSession(detachKeys, streams)
         do {
             let end = try await raw(session, run)
-            if case .left = end { session.end(undoing: true) } else { session.end(undoing: false) }
+            switch end {
+            case .left: session.end(undoing: true)
+            // A program that was killed, perhaps with its machine, had no time to tidy up.
+            case .program(let exit): session.end(undoing: exit?.signal == SIGKILL)
+            case .gaveUp: session.end(undoing: false)
+            }
             return end
         } catch {
             session.end(undoing: true)

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import CoveyClient
 internal import CoveyModel
+internal import Glibc
 
 /// `covey attach`.
 struct AttachCommand: Verb {
@@ -42,7 +43,7 @@ struct AttachCommand: Verb {
                     target.machine, exec: exec, recent: terminal ? AttachCommand.recent : nil, size: given.size,
                     source: source, output: output)
             }
-            return end.code(in: target.machine, exec: exec)
+            return try await end.code(in: target.machine, exec: exec, client)
         }
     }
 
@@ -78,11 +79,33 @@ extension CoveyClient {
     }
 }
 
+extension CoveyClient {
+    /// What to say where a machine does not run any more; nil where it does.
+    fileprivate func end(of name: String) async throws -> CoveyError? {
+        do {
+            let machine = try await machine(name)
+            switch machine.status.phase {
+            case .pending, .scheduled, .running, .paused, .unknown: return nil
+            case .preparing, .starting, .stopping, .stopped, .failed, .deleting:
+                return CoveyError(
+                    .unavailable, "vm \(name) has ended, and the program with it",
+                    remedy: "covey vm inspect \(name) tells why", cause: machine.status.lastError)
+            }
+        } catch let error as CoveyError where error.code == .notFound {
+            return CoveyError(.unavailable, "vm \(name) was removed, and the program with it")
+        }
+    }
+}
+
 extension ProgramRelay.End {
-    /// The exit code, with a word on how to come back where the program goes on.
-    func code(in machine: String, exec: String) -> Int32 {
+    /// The exit code, with a word on how to come back where the program goes on, or that the machine has ended under it.
+    func code(in machine: String, exec: String, _ client: CoveyClient) async throws -> Int32 {
         switch self {
-        case .program(let exit): return exit?.code ?? 0
+        case .program(let exit):
+            if exit?.signal == SIGKILL, exec != ExecRecord.main, let error = try await client.end(of: machine) {
+                Standard.error("\n" + ErrorText.lines(error))
+            }
+            return exit?.code ?? 0
         case .gaveUp: return ErrorCode.cancelled.exitCode
         case .left(let byKeys):
             let name = exec == ExecRecord.main ? machine : "\(machine)/\(exec)"

@@ -93,7 +93,7 @@ struct ExecCommand: Verb {
                 guard case .program(let exit) = end else { return ErrorCode.cancelled.exitCode }
                 return exit?.code ?? 0
             }
-            return end.code(in: vm, exec: id)
+            return try await end.code(in: vm, exec: id, client)
         }
     }
 

@@ -102,7 +102,7 @@ struct RunCommand: Verb {
         case .program(let exit):
             if rm { try await awaitRemoval(client, id) }
             return exit?.code ?? 0
-        case .left: return end.code(in: made.metadata.name, exec: ExecRecord.main)
+        case .left: return try await end.code(in: made.metadata.name, exec: ExecRecord.main, client)
         case .gaveUp:
             try await giveUp(client, id, operation)
             return ErrorCode.cancelled.exitCode
