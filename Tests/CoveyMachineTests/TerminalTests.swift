@@ -106,7 +106,11 @@ struct TerminalTests {
         #expect(outcome.code == 0, "\(outcome)")
         #expect(outcome.lines == ["up"] + (1...50).map(String.init) + ["up"], "\(outcome)")
     }
+}
 
+/// Whole sessions at a keyboard: too long for the gate, and run by a soak.
+@Suite("Long sessions at a terminal, driven in tmux", .tags(.machine), .serialized, .host)
+struct LongTerminalTests {
     @Test("a probe makes a machine ready and its failure is said; exit is waited for with its code and a deadline")
     func probe() async throws {
         let host = try await TestHost.current()
@@ -129,11 +133,7 @@ struct TerminalTests {
         #expect(outcome.code == 5 && outcome.text == "5\n", "\(outcome)")
         try await host.succeed("vm", "rm", "-f", "probed")
     }
-}
 
-/// Whole sessions at a keyboard: too long for the gate, and run by a soak.
-@Suite("Long sessions at a terminal, driven in tmux", .tags(.machine), .serialized, .host)
-struct LongTerminalTests {
     @Test("vi, top, a resized window, Ctrl-C, Ctrl-Z and fg: the screen is as in a terminal of the machine's own")
     func programs() async throws {
         try await session("work") { host, screen in
