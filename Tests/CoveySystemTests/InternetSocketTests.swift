@@ -69,10 +69,15 @@ import Testing
             let mine = try boundEndpoint(client.raw)
             #expect(try peerEndpoint(accepted.raw) == mine)
         }
-        let error = await #expect(throws: SystemError.self) {
-            _ = try await ByteStream.connectTCP(place, reactor: reactor)
+        // A program that another test is just starting may hold a copy of the listener until it has become that program.
+        let refusal = try await withDeadline(.seconds(10), "a refusal") { () async throws -> SystemError in
+            while true {
+                do throws(SystemError) { _ = try await ByteStream.connectTCP(place, reactor: reactor) } catch {
+                    return error
+                }
+            }
         }
-        #expect(error?.isErrno(111) == true)
+        #expect(refusal.isErrno(111))
     }
 
     @Test("who has a port is found by address and by every address, with its process")
