@@ -72,7 +72,7 @@ import Testing
         // A program that another test is just starting may hold a copy of the listener until it has become that program.
         let refusal = try await withDeadline(.seconds(10), "a refusal") { () async throws -> SystemError in
             while true {
-                do throws(SystemError) { _ = try await ByteStream.connectTCP(place, reactor: reactor) } catch {
+                do { _ = try await ByteStream.connectTCP(place, reactor: reactor) } catch let error as SystemError {
                     return error
                 }
             }
