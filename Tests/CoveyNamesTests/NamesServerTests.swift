@@ -212,8 +212,11 @@ import Testing
             let sent = Mutex<UInt64>(0)
             let flood = Task {
                 while !Task.isCancelled {
-                    try bad.socket.send(bytes, to: bad.server)
-                    sent.withLock { $0 += 1 }
+                    // As many at once as make a flood on a busy host, too.
+                    for _ in 0..<64 {
+                        try bad.socket.send(bytes, to: bad.server)
+                        sent.withLock { $0 += 1 }
+                    }
                     await Task.yield()
                 }
             }

@@ -31,13 +31,14 @@ extension StoreConformance {
                 // What is left of a process that was killed: the key and the lease, and nobody who renews it.
                 let dead = try await store.grantLease(seconds: 2)
                 let before = try await store.put("election/x", "dead \(dead.id)", lease: dead.id)
-                let election = Election(store: store, name: "x", candidate: "next", seconds: 2)
+                // Long enough that a busy host does not lose it between two renewals.
+                let election = Election(store: store, name: "x", candidate: "next", seconds: 5)
                 try expectEqual(try await election.leader()?.candidate, "dead")
                 try await election.lead { leadership in
                     try expect(leadership.term > before, "the term is larger")
                     try expectEqual(try await election.leader()?.candidate, "next")
                     // It outlives its lease's time by renewing it.
-                    try await ContinuousClock().sleep(for: .seconds(4))
+                    try await ContinuousClock().sleep(for: .seconds(7))
                     _ = try await leadership.transact(Transaction(success: [.put("t/a", [1])]))
                 }
                 try expect(try await election.leader() == nil, "who is done gives the key back at once")
