@@ -66,6 +66,7 @@ final class TerminalSession: Sendable {
         // A program draws anew when its window changes: for a moment it is a line shorter.
         if size.rows > 1 {
             resize.yield(TerminalSize(columns: size.columns, rows: size.rows - 1))
+            // Two changes at once would be one signal to the program; nothing tells that it took the first.
             try await Task.sleep(for: .milliseconds(100))
         }
         resize.yield(size)

@@ -34,6 +34,7 @@ struct MachineWait: Sendable {
                     try await Task.sleep(for: .milliseconds(200))
                 }
                 guard CoveyClient.unreachable(client.endpoint) == nil else { throw lost }
+                // A daemon that listens may still refuse: without a pause this would ask it as fast as it can.
                 try await Task.sleep(for: .milliseconds(200))
                 patience = max(patience, ContinuousClock.now + .seconds(5))
             }

@@ -46,7 +46,7 @@ struct TopCommand: Verb {
             try global.printed.list(before, TopColumns.all(before: before)) { $0.name }
             return 0
         }
-        // Rates take two looks.
+        // Rates take two looks, so far apart as the user asked for.
         try await Task.sleep(for: pause)
         let now = TopColumns.sorted(try await client.figures(vms), before: before)
         try global.printed.list(now, TopColumns.all(before: before)) { $0.name }
